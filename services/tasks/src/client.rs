@@ -11,8 +11,8 @@ use crate::{
     broker::QueueError,
     clock::unix_ms,
     from_json::FromJson,
-    idl::tasks::{Record, Task},
-    model::{AbortAnswer, Backoff, Status, TaskOptions},
+    idl::tasks::{Record, Step, Task},
+    model::{AbortAnswer, Backoff, Priority, Status, TaskOptions},
     tasks::Tasks,
 };
 
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) const JSON: &str = "application/json";
 /// The content type of a body that is the marshalled parameters.
 pub(crate) const MARSHALLED: &str = "application/x-tce";
+/// The body of a task without arguments.
+pub(crate) const NO_ARGUMENTS: &[u8] = b"[]";
 
 /// A setting of the next task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +40,11 @@ pub enum TaskCtl {
     TimeLimit(Duration),
     /// How long the record is kept after the end of the task; `None`: for ever.
     ResultExpires(Option<Duration>),
+    /// Which tasks of the group are taken first.
+    Priority(Priority),
+    /// A key that at most one task of the queue holds, from its send to its end: sending another one
+    /// meanwhile returns the id of the holder.
+    Unique(String),
     /// An entry of the extra that the servant sees.
     Extra(String, String),
 }
@@ -59,6 +66,9 @@ pub enum SendError {
     /// The arguments are not a tuple or a sequence.
     #[error("the arguments must be a tuple: (12, 33), (12,), or () for none")]
     NoTuple,
+    /// The workflow has a step that can't be.
+    #[error("{0}")]
+    Workflow(String),
     /// The queue refused the task, or failed.
     #[error("{0}")]
     Queue(#[from] QueueError),
@@ -87,6 +97,21 @@ pub struct ValueError {
     found: String,
 }
 
+/// Arguments, a tuple, as the body of a task.
+pub(crate) fn body(arguments: impl Serialize) -> Result<Vec<u8>, SendError> {
+    match serde_json::to_value(arguments)? {
+        value @ Value::Array(_) => Ok(serde_json::to_vec(&value)?),
+        Value::Null => Ok(NO_ARGUMENTS.to_vec()),
+        _ => Err(SendError::NoTuple),
+    }
+}
+
+/// The type in the content type of a result, such as `struct Both`.
+pub(crate) fn result_type(content_type: &str) -> Option<&str> {
+    let parameter = content_type.strip_prefix(JSON)?.strip_prefix("; type=")?;
+    Some(parameter.trim_matches('"'))
+}
+
 impl Tasks {
     /// A client with default settings.
     #[must_use]
@@ -113,6 +138,8 @@ impl TaskClient {
             TaskCtl::ExpireTime(time) => options.expires_at_ms = Some(unix_ms(time)),
             TaskCtl::TimeLimit(limit) => options.time_limit = limit,
             TaskCtl::ResultExpires(kept) => options.result_expires = kept,
+            TaskCtl::Priority(priority) => options.priority = priority,
+            TaskCtl::Unique(key) => options.unique = Some(key),
             TaskCtl::Extra(key, value) => {
                 options.extra.insert(key, value);
             }
@@ -120,7 +147,8 @@ impl TaskClient {
         client
     }
 
-    /// Sends a task; it is stored when this returns its id. `arguments` is a tuple.
+    /// Sends a task; it is stored when this returns its id. `arguments` is a tuple. If another task
+    /// holds the [unique key](TaskCtl::Unique), nothing is sent, and the id is that of the holder.
     ///
     /// # Errors
     /// The arguments have no JSON form, or the queue refused the task or failed.
@@ -146,19 +174,24 @@ impl TaskClient {
         operation: &str,
         arguments: impl Serialize,
     ) -> Result<String, SendError> {
-        let body = match serde_json::to_value(arguments)? {
-            value @ Value::Array(_) => serde_json::to_vec(&value)?,
-            Value::Null => b"[]".to_vec(),
-            _ => return Err(SendError::NoTuple),
-        };
-        let options = self.options.clone();
-        self.send_body(id, group, operation, (JSON, body), options)
+        let body = (JSON, body(arguments)?);
+        self.send_body(id, group, operation, body, self.options.clone())
             .await
+    }
+
+    /// A client of the same queue with default settings.
+    pub(crate) fn without_settings(&self) -> Self {
+        self.tasks.client()
     }
 
     /// The settings of the client.
     pub(crate) fn options(&self) -> &TaskOptions {
         &self.options
+    }
+
+    /// The time after which the first attempt begins, if it is set.
+    pub(crate) fn run_after(&self) -> Option<Duration> {
+        self.run_after
     }
 
     /// Sends a body with its content type.
@@ -308,6 +341,13 @@ impl TaskResult {
         self.0.retries
     }
 
+    /// The steps of a workflow, each with its status: `waiting`, `running`, `success`, `failure`,
+    /// `expired` or `abort`. Empty if the task is none.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.0.steps
+    }
+
     /// The text of the last error; empty without one.
     #[must_use]
     pub fn error(&self) -> &str {
@@ -323,8 +363,7 @@ impl TaskResult {
     /// The type of the result in the IDL, such as `long` or `struct Both`.
     #[must_use]
     pub fn type_name(&self) -> &str {
-        let parameter = self.0.content_type.split_once("; type=");
-        parameter.map_or("void", |(_, name)| name.trim_matches('"'))
+        result_type(&self.0.content_type).unwrap_or("void")
     }
 
     /// The values: the members of a struct in declared order, else the one value.

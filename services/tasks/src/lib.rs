@@ -26,6 +26,8 @@ mod from_json;
 
 mod client;
 
+mod workflow;
+
 mod typed;
 
 pub mod codegen;
@@ -41,3 +43,4 @@ pub use from_json::FromJsonError;
 pub use tasks::{Tasks, TasksConfig};
 pub use typed::{Progress, TaskCall, TaskError, TaskHandle};
 pub use worker::{Group, RunningWorker, Worker, WorkerError};
+pub use workflow::Workflow;

@@ -60,6 +60,9 @@ impl Running {
             (FinishAnswer::Again, Some(Status::Sent)) => {
                 counter!("tce_tasks_handed_back_total", labels()).increment(1);
             }
+            (FinishAnswer::Again, Some(Status::Success)) => {
+                counter!("tce_tasks_steps_total", labels()).increment(1);
+            }
             (FinishAnswer::Again, _) => counter!("tce_tasks_retries_total", labels()).increment(1),
             (FinishAnswer::Ended, status) => {
                 let status = match status {

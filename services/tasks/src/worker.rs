@@ -19,12 +19,12 @@ use tce_runtime::{
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
     broker::QueueError,
-    client::{JSON, MARSHALLED},
+    client::{JSON, MARSHALLED, result_type},
     clock::unix_ms,
     control::{ATTEMPT_KEY, Attempt},
     idl::tasks::{Lease, Outcome},
@@ -37,6 +37,8 @@ use crate::{
 const LEASE_WAIT: Duration = Duration::from_secs(1);
 /// How long handing back may take once the time for a shutdown is over.
 const HAND_BACK_TIME: Duration = Duration::from_secs(2);
+/// How long all slots are taken before what was delivered in advance may run elsewhere.
+const BUSY_TIME: Duration = Duration::from_secs(1);
 /// The pause after the queue has failed.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 /// How often an outcome is stored again before it is given up, and the lease ends by itself.
@@ -350,8 +352,9 @@ impl Executor {
     /// Leases as many tasks as there are permits.
     async fn take(&self, permits: &Semaphore) -> Result<Vec<Lease>, QueueError> {
         // Waits for one permit; `run` takes it again for the task.
-        if let Ok(permit) = permits.acquire().await {
-            drop(permit);
+        if timeout(BUSY_TIME, permits.acquire()).await.is_err() {
+            self.tasks.0.rest(&self.group).await;
+            let _ = permits.acquire().await;
         }
         let max = permits.available_permits();
         self.tasks.0.lease(&self.group, max, LEASE_WAIT, 0).await
@@ -476,17 +479,41 @@ fn parameters<'l>(
             ));
         }
     }
-    match task.content_type.as_str() {
-        MARSHALLED => Ok(Cow::Borrowed(&task.body)),
-        JSON => {
-            let arguments: Vec<Value> = serde_json::from_slice(&task.body)
-                .map_err(|error| format!("the body is not a JSON array: {error}"))?;
-            let marshalled = marshal_values(target, &arguments);
-            Ok(Cow::Owned(marshalled.map_err(|error| error.to_string())?))
+    let content_type = task.content_type.as_str();
+    let arguments: Vec<Value> = match (content_type, result_type(content_type)) {
+        (MARSHALLED, _) => return Ok(Cow::Borrowed(&task.body)),
+        (JSON, _) => serde_json::from_slice(&task.body)
+            .map_err(|error| format!("the body is not a JSON array: {error}"))?,
+        (_, Some(ty)) => {
+            let result = serde_json::from_slice(&task.body)
+                .map_err(|error| format!("the result of the step before is no JSON: {error}"))?;
+            result_as_arguments(result, ty, target)
         }
-        other => Err(format!(
-            "the body is `{other}`: expected {JSON} or {MARSHALLED}"
-        )),
+        _ => {
+            return Err(format!(
+                "the body is `{content_type}`: expected {JSON} or {MARSHALLED}"
+            ));
+        }
+    };
+    let marshalled = marshal_values(target, &arguments);
+    Ok(Cow::Owned(marshalled.map_err(|error| error.to_string())?))
+}
+
+/// The result of the step before as arguments: the members of a struct if the operation has as many
+/// parameters, else one argument.
+fn result_as_arguments(result: Value, ty: &str, target: &CallTarget<'_>) -> Vec<Value> {
+    match result {
+        Value::Object(members) if ty.starts_with("struct ") => {
+            let takes_struct = match target.parameters {
+                [only] => matches!(only.ty, Type::Struct(_)),
+                parameters => parameters.len() != members.len(),
+            };
+            match takes_struct {
+                true => vec![Value::Object(members)],
+                false => members.into_iter().map(|(_, value)| value).collect(),
+            }
+        }
+        result => vec![result],
     }
 }
 

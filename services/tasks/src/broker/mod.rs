@@ -106,7 +106,8 @@ macro_rules! delegate {
 }
 
 impl Broker {
-    /// Stores a task; it is safe when this returns. A second send of an id has no effect.
+    /// Stores a task; it is safe when this returns. A second send of an id has no effect. Returns the
+    /// id, or that of the task that holds the unique key.
     pub(crate) async fn send(&self, task: Task) -> Result<String, QueueError> {
         delegate!(self, queue => queue.send(task).await)
     }
@@ -183,6 +184,14 @@ impl Broker {
     pub(crate) async fn leave(&self, group: &str) {
         if let Self::Amqp(queue) = self {
             queue.leave(group).await;
+        }
+    }
+
+    /// All slots of the worker of a group have been taken for some time: what was taken in advance may
+    /// run elsewhere.
+    pub(crate) async fn rest(&self, group: &str) {
+        if let Self::Amqp(queue) = self {
+            queue.rest(group).await;
         }
     }
 

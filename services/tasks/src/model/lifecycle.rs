@@ -1,17 +1,18 @@
 //! What may happen to a task, and what follows from it.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use tce_runtime::wire::{DecodeError, Marshal, Reader, Unmarshal, Writer};
 use uuid::Uuid;
 
-use super::{OptionError, Status, TaskOptions};
-use crate::idl::tasks::{Lease, Outcome, Record, Task};
+use super::{
+    OptionError, Priority, Status, TaskOptions, WorkflowStep,
+    workflow::{MAX_NAME, is_name},
+};
+use crate::idl::tasks::{Lease, Outcome, Record, Step, Task};
 
 /// The largest body of a task: 1 MiB.
 pub const MAX_BODY: usize = 1 << 20;
-/// The most bytes of the group's and the operation's name, each.
-const MAX_NAME: usize = 255;
 /// The most bytes of the options.
 const MAX_OPTIONS: usize = 64 << 10;
 /// The most bytes of an error and of a note that are kept.
@@ -21,6 +22,17 @@ pub const MAX_DEATHS: i32 = 3;
 /// How long an entry is kept after its task has ended, even if no reader may see it: so long a task
 /// that is sent or delivered again runs no second time.
 const FENCE_MS: i64 = 3_600_000;
+/// How long a unique key is held after its task was due or began an attempt.
+const CLAIM_MS: i64 = 3_600_000;
+/// The options that a task keeps in all its steps.
+const KEPT_OPTIONS: [&str; 2] = ["steps", "unique"];
+
+/// The status of a step that has not begun.
+const WAITING: &str = "waiting";
+/// The status of a step whose servant has returned.
+const SUCCESS: &str = "success";
+/// The body after a step that returns nothing, and its content type.
+const NO_ARGUMENTS: (&str, &[u8]) = ("application/json", b"[]");
 
 /// Why a task is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +94,9 @@ pub struct Entry {
     pub record: Record,
     /// Where the queue holds it.
     pub phase: Phase,
-    /// Attempts that have ended and count as such.
+    /// The step of a workflow that runs or waits, from 0.
+    pub step: i32,
+    /// Attempts of the step that have ended and count as such.
     pub attempt: i32,
     /// Retries in all; a servant may change it.
     pub retries: i32,
@@ -186,7 +200,7 @@ impl Entry {
     pub fn new(task: Task, now_ms: i64, sequence: u64) -> Result<Self, Refusal> {
         parse_id(&task.id)?;
         for (what, name) in [("group", &task.group), ("operation", &task.operation)] {
-            if name.is_empty() || name.len() > MAX_NAME {
+            if !is_name(name) {
                 return Err(Refusal::Name(what));
             }
         }
@@ -203,17 +217,24 @@ impl Entry {
         }
         let options = TaskOptions::from_pairs(&task.options)?;
         let due_ms = signed(options.run_at_ms).max(now_ms);
+        let steps = options.steps.iter().map(|step| Step {
+            group: step.group.clone(),
+            operation: step.operation.clone(),
+            status: WAITING.to_owned(),
+        });
         let record = Record {
             id: task.id.clone(),
             group: task.group.clone(),
             operation: task.operation.clone(),
             changed_ms: now_ms,
+            steps: steps.collect(),
             ..Record::default()
         };
         Ok(Self {
             task,
             record,
             phase: Phase::Queued { due_ms, sequence },
+            step: 0,
             attempt: 0,
             retries: i32::try_from(options.retries).unwrap_or(i32::MAX),
             delivery: 0,
@@ -266,34 +287,37 @@ impl Entry {
         self.phase = Phase::Leased {
             until_ms: lease_end(now_ms, lease_ms),
         };
-        let status = match self.attempt {
-            0 => Status::FirstRunning,
+        let status = match (self.step, self.attempt) {
+            (0, 0) => Status::FirstRunning,
             _ => Status::Running,
         };
         self.set_status(status, now_ms);
         Begin::Run(Box::new(Lease {
             task: self.task.clone(),
-            step: 0,
+            step: self.step,
             attempt: self.attempt,
             delivery: self.delivery,
             lease_ms,
         }))
     }
 
-    /// A broker that counts deliveries itself has delivered the message of an attempt: its delivery
-    /// number grows, over all messages of the task.
-    pub fn arrive(&mut self, attempt: i32, delivery: i32, now_ms: i64, lease_ms: i32) -> Arrival {
-        let is_later = (attempt, delivery) > (self.attempt, self.delivery);
+    /// A broker that counts deliveries itself has delivered the message of an attempt, which `message`
+    /// is the entry of: its delivery number grows, over all messages of the task.
+    pub fn arrive(&mut self, message: &Self, delivery: i32, now_ms: i64, lease_ms: i32) -> Arrival {
+        let is_later = (message.step, message.attempt, delivery) > self.fence();
         if self.status().is_final() || !is_later {
             return Arrival::Stale;
         }
-        if attempt == self.attempt {
+        if (message.step, message.attempt) == (self.step, self.attempt) {
             self.lose_lease(now_ms, 0);
         } else {
             // The end of the attempt before it was not stored: its worker died after it had published
             // this message.
-            self.attempt = attempt;
-            self.record.retries = attempt;
+            if message.step > self.step {
+                self.enter(message.step, message.task.clone());
+            }
+            self.attempt = message.attempt;
+            self.record.retries = message.attempt;
         }
         // `begin` counts this delivery.
         self.delivery = delivery.saturating_sub(1);
@@ -306,18 +330,23 @@ impl Entry {
         }
     }
 
-    /// Whether the stored entry `other` says more than this one: a later attempt or delivery, or the
-    /// end of the task.
+    /// What grows with each lease: an outcome of another lease is stale.
+    fn fence(&self) -> (i32, i32, i32) {
+        (self.step, self.attempt, self.delivery)
+    }
+
+    /// Whether the stored entry `other` says more than this one: a later step, attempt or delivery, or
+    /// the end of the task.
     #[must_use]
     pub fn is_older_than(&self, other: &Self) -> bool {
-        other.status().is_final() || (other.attempt, other.delivery) > (self.attempt, self.delivery)
+        other.status().is_final() || other.fence() > self.fence()
     }
 
     /// Whether a lease is the present one.
     #[must_use]
     pub fn has_lease(&self, lease: &Lease) -> bool {
         matches!(self.phase, Phase::Leased { .. })
-            && (lease.attempt, lease.delivery) == (self.attempt, self.delivery)
+            && (lease.step, lease.attempt, lease.delivery) == self.fence()
     }
 
     /// Extends the present lease and sets the progress, unless `percent` is negative. Returns whether the worker should go on.
@@ -361,17 +390,21 @@ impl Entry {
         }
         match Status::from_number(outcome.status) {
             Some(Status::Success) => {
+                if let Some(next) = self.next_step() {
+                    return self.advance(next, outcome, now_ms, sequence);
+                }
                 self.record.content_type = outcome.content_type;
                 self.record.result = outcome.result;
                 self.end(Status::Success, "", now_ms);
             }
             Some(Status::Sent) => {
                 // Handed back: the attempt does not count.
-                let status = match self.attempt {
-                    0 => Status::Sent,
+                let status = match (self.step, self.attempt) {
+                    (0, 0) => Status::Sent,
+                    (_, 0) => Status::Running,
                     _ => Status::WaitingRetry,
                 };
-                self.queue(status, now_ms, 0, sequence);
+                self.queue(status, now_ms, outcome.pause_ms.max(0), sequence);
                 return FinishAnswer::Again;
             }
             Some(Status::Aborted) => self.end(Status::Aborted, &outcome.error, now_ms),
@@ -391,6 +424,79 @@ impl Entry {
             _ => self.die(&outcome.error, now_ms),
         }
         FinishAnswer::Ended
+    }
+
+    /// The step after the present one.
+    fn next_step(&self) -> Option<WorkflowStep> {
+        let next = usize::try_from(self.step).ok()? + 1;
+        // Most tasks have one step: their options are not parsed.
+        if next >= self.record.steps.len() {
+            return None;
+        }
+        self.options().steps.into_iter().nth(next)
+    }
+
+    /// Whether a step follows the present one.
+    #[must_use]
+    pub fn has_next_step(&self) -> bool {
+        self.next_step().is_some()
+    }
+
+    /// Queues the next step; its body is the result of this one.
+    fn advance(
+        &mut self,
+        next: WorkflowStep,
+        outcome: Outcome,
+        now_ms: i64,
+        sequence: u64,
+    ) -> FinishAnswer {
+        let size = outcome.result.len();
+        if size > MAX_BODY {
+            let error = format!("the result has {size} bytes: a step takes at most {MAX_BODY}");
+            self.end(Status::Failure, &error, now_ms);
+            return FinishAnswer::Ended;
+        }
+        let mut options = next.options;
+        let kept = KEPT_OPTIONS
+            .iter()
+            .map(|key| self.task.options.get_key_value(*key));
+        options.extend(
+            kept.flatten()
+                .map(|(key, value)| (key.clone(), value.clone())),
+        );
+        let (content_type, body) = match outcome.result.is_empty() {
+            true => (NO_ARGUMENTS.0.to_owned(), NO_ARGUMENTS.1.to_vec()),
+            false => (outcome.content_type, outcome.result),
+        };
+        let task = Task {
+            id: self.task.id.clone(),
+            group: next.group,
+            operation: next.operation,
+            content_type,
+            body,
+            options,
+        };
+        self.enter(self.step + 1, task);
+        self.queue(Status::Running, now_ms, signed(next.run_after_ms), sequence);
+        FinishAnswer::Again
+    }
+
+    /// Makes a later step the present one.
+    fn enter(&mut self, step: i32, task: Task) {
+        self.task = task;
+        self.step = step;
+        self.attempt = 0;
+        let retries = self.options().retries;
+        self.retries = i32::try_from(retries).unwrap_or(i32::MAX);
+        self.record = Record {
+            id: self.task.id.clone(),
+            group: self.task.group.clone(),
+            operation: self.task.operation.clone(),
+            status: self.record.status,
+            steps: std::mem::take(&mut self.record.steps),
+            changed_ms: self.record.changed_ms,
+            ..Record::default()
+        };
     }
 
     /// The worker that had the lease has ended without an outcome: another one runs the attempt
@@ -442,7 +548,11 @@ impl Entry {
         self.record.retries = 0;
         self.record.error.clear();
         self.record.dead = false;
-        self.queue(Status::Sent, now_ms, 0, sequence);
+        let status = match self.step {
+            0 => Status::Sent,
+            _ => Status::Running,
+        };
+        self.queue(status, now_ms, 0, sequence);
         true
     }
 
@@ -468,9 +578,43 @@ impl Entry {
         now_ms < self.abort_until_ms
     }
 
+    /// Which tasks of the group are taken first.
+    #[must_use]
+    pub(crate) fn priority(&self) -> Priority {
+        let priority = self.task.options.get("priority");
+        priority
+            .and_then(|it| Priority::parse(it))
+            .unwrap_or_default()
+    }
+
+    /// The unique key that the task holds until it ends, and until when at most.
+    #[must_use]
+    pub(crate) fn claim(&self) -> Option<(&str, i64)> {
+        let key = self.task.options.get("unique")?;
+        let since_ms = match self.phase {
+            Phase::Queued { due_ms, .. } => due_ms,
+            Phase::Leased { .. } => self.record.changed_ms,
+            Phase::Ended { .. } | Phase::Dead => return Some((key, 0)),
+        };
+        Some((key, since_ms.saturating_add(CLAIM_MS)))
+    }
+
     fn set_status(&mut self, status: Status, now_ms: i64) {
         self.record.status = status.number();
         self.record.changed_ms = now_ms;
+        let present = match self.phase {
+            Phase::Leased { .. } => "running".to_owned(),
+            _ if status.is_final() => status.to_string(),
+            _ => WAITING.to_owned(),
+        };
+        let step = usize::try_from(self.step).unwrap_or(0);
+        for (index, shown) in self.record.steps.iter_mut().enumerate() {
+            match index.cmp(&step) {
+                Ordering::Less => SUCCESS.clone_into(&mut shown.status),
+                Ordering::Equal => present.clone_into(&mut shown.status),
+                Ordering::Greater => {}
+            }
+        }
     }
 
     fn queue(&mut self, status: Status, now_ms: i64, pause_ms: i64, sequence: u64) {
@@ -519,7 +663,7 @@ fn truncated(text: &str) -> &str {
 }
 
 /// The version of the stored form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 impl Marshal for Entry {
     fn marshal(&self, out: &mut Writer<'_>) {
@@ -533,6 +677,7 @@ impl Marshal for Entry {
         kind.marshal(out);
         time.marshal(out);
         sequence.cast_signed().marshal(out);
+        self.step.marshal(out);
         self.attempt.marshal(out);
         self.retries.marshal(out);
         self.delivery.marshal(out);
@@ -561,6 +706,7 @@ impl Entry {
         let read = |input: &mut Reader<'_>| -> Result<Self, DecodeError> {
             Ok(Self {
                 phase,
+                step: i32::unmarshal(input)?,
                 attempt: i32::unmarshal(input)?,
                 retries: i32::unmarshal(input)?,
                 delivery: i32::unmarshal(input)?,

@@ -2,6 +2,10 @@
 
 mod status;
 
+mod priority;
+
+mod workflow;
+
 mod options;
 
 mod lifecycle;
@@ -11,4 +15,7 @@ pub use lifecycle::{
     parse_id,
 };
 pub use options::{Backoff, OptionError, TaskOptions};
+pub use priority::Priority;
+pub(crate) use priority::{PRIORITIES, Turns};
 pub use status::Status;
+pub use workflow::{MAX_STEPS, WorkflowStep};

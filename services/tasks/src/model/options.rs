@@ -2,6 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::{
+    priority::Priority,
+    workflow::{self, MAX_MS, WorkflowStep},
+};
+
 /// The pause before a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backoff {
@@ -43,8 +48,8 @@ impl Backoff {
     }
 }
 
-/// The longest time that is kept, about 10,000 years, so that sums of times do not overflow.
-const MAX_MS: u64 = 1 << 48;
+/// The most bytes of a unique key.
+const MAX_UNIQUE: usize = 255;
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).map_or(MAX_MS, |ms| ms.min(MAX_MS))
@@ -67,6 +72,12 @@ pub struct TaskOptions {
     pub result_expires: Option<Duration>,
     /// The layout of the operation on the wire as the sender knows it, such as `long(int,int)`.
     pub signature: Option<String>,
+    /// Which tasks of the group are taken first; normal by default.
+    pub priority: Priority,
+    /// A key that at most one task holds from its send to its end.
+    pub unique: Option<String>,
+    /// All steps of a workflow, the first one included; empty if the task has one step.
+    pub steps: Vec<WorkflowStep>,
     /// Entries of the extra that the servant sees.
     pub extra: BTreeMap<String, String>,
 }
@@ -81,6 +92,9 @@ impl Default for TaskOptions {
             time_limit: Duration::from_secs(25 * 60),
             result_expires: Some(Duration::from_secs(24 * 3600)),
             signature: None,
+            priority: Priority::Normal,
+            unique: None,
+            steps: Vec::new(),
             extra: BTreeMap::new(),
         }
     }
@@ -97,6 +111,7 @@ pub struct OptionError {
 
 const EXTRA: &str = "extra.";
 const MILLISECONDS: &str = "milliseconds, at most 281474976710656";
+const STEPS: &str = "a JSON array of 2 to 100 steps, each with `group` and `operation` (1 to 255 bytes), `run_after` (milliseconds) and `options` other than `steps`, `unique` and `run_at`";
 
 impl TaskOptions {
     /// The pairs of `Task::options`.
@@ -124,6 +139,15 @@ impl TaskOptions {
         }
         if let Some(signature) = &self.signature {
             pairs.insert("signature".to_owned(), signature.clone());
+        }
+        if self.priority != Priority::Normal {
+            pairs.insert("priority".to_owned(), self.priority.to_string());
+        }
+        if let Some(key) = &self.unique {
+            pairs.insert("unique".to_owned(), key.clone());
+        }
+        if !self.steps.is_empty() {
+            pairs.insert("steps".to_owned(), workflow::to_text(&self.steps));
         }
         let extra = self.extra.iter();
         pairs.extend(extra.map(|(key, value)| (format!("{EXTRA}{key}"), value.clone())));
@@ -161,6 +185,24 @@ impl TaskOptions {
                 "time_limit" => options.time_limit = Duration::from_millis(ms()?),
                 "result_expires" if value == "-1" => options.result_expires = None,
                 "result_expires" => options.result_expires = Some(Duration::from_millis(ms()?)),
+                "priority" => {
+                    let parsed = Priority::parse(value);
+                    options.priority = parsed.ok_or_else(|| wrong("`high`, `normal` or `low`"))?;
+                }
+                "unique" if value.is_empty() || value.len() > MAX_UNIQUE => {
+                    return Err(wrong("a key of 1 to 255 bytes"));
+                }
+                "unique" => options.unique = Some(value.clone()),
+                "steps" => {
+                    options.steps = workflow::parse(value).map_err(|problem| OptionError {
+                        key: key.clone(),
+                        value: problem,
+                        expected: STEPS,
+                    })?;
+                    for step in &options.steps {
+                        Self::from_pairs(&step.options)?;
+                    }
+                }
                 key => match key.strip_prefix(EXTRA) {
                     Some(name) => {
                         options.extra.insert(name.to_owned(), value.clone());
@@ -201,6 +243,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::priority::PRIORITIES;
 
     fn duration() -> impl Strategy<Value = Duration> {
         (0..=MAX_MS).prop_map(Duration::from_millis)
@@ -214,25 +257,37 @@ mod tests {
         ]
     }
 
+    fn steps() -> impl Strategy<Value = Vec<WorkflowStep>> {
+        let step = (".{1,8}", ".{1,8}", 0..=MAX_MS, 0_u32..9);
+        let step = step.prop_map(|(group, operation, run_after_ms, retries)| WorkflowStep {
+            group,
+            operation,
+            run_after_ms,
+            options: BTreeMap::from([("retry".to_owned(), retries.to_string())]),
+        });
+        prop_oneof![Just(Vec::new()), proptest::collection::vec(step, 2..5)]
+    }
+
     proptest! {
         #[test]
         fn pairs_keep_all_options(
             retries: u32, backoff in backoff(), run_at_ms in 0..1_u64 << 40,
             left in proptest::option::of(0..1_u64 << 40), time_limit in duration(),
-            result_expires in proptest::option::of(duration()),
+            result_expires in proptest::option::of(duration()), priority in 0_usize..3,
             signature in proptest::option::of(".{0,8}"),
+            unique in proptest::option::of(".{1,60}"), steps in steps(),
             extra in proptest::collection::btree_map(".{0,8}", ".{0,8}", 0..4),
         ) {
             let expires_at_ms = left.map(|left| run_at_ms + left);
             let options = TaskOptions {
-                retries, backoff, run_at_ms, expires_at_ms, time_limit, result_expires, signature,
-                extra,
+                retries, backoff, run_at_ms, expires_at_ms, time_limit, result_expires,
+                signature, priority: PRIORITIES[priority], unique, steps, extra,
             };
             prop_assert_eq!(TaskOptions::from_pairs(&options.to_pairs()), Ok(options));
         }
 
         #[test]
-        fn any_pairs_are_options_or_an_error(key in "retry|backoff|run_at|expires_at|x", value: String) {
+        fn any_pairs_are_options_or_an_error(key in "retry|backoff|run_at|steps|unique|x", value: String) {
             let _ = TaskOptions::from_pairs(&BTreeMap::from([(key, value)]));
         }
 
@@ -250,5 +305,38 @@ mod tests {
         let pairs = [("run_at", "20"), ("expires_at", "10")];
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert!(TaskOptions::from_pairs(&BTreeMap::from(pairs)).is_err());
+    }
+
+    #[test]
+    fn steps_that_can_not_be_are_refused() {
+        let step = |rest: &str| format!(r#"{{"group":"g","operation":"add"{rest}}}"#);
+        let plain = step("");
+        for (steps, expected) in [
+            (
+                plain.clone(),
+                "is `1 steps`: expected a JSON array of 2 to 100 steps",
+            ),
+            (vec![plain.clone(); 101].join(","), "is `101 steps`"),
+            (
+                format!("{plain},{}", step(r#","x":1"#)),
+                "unknown field `x`",
+            ),
+            (
+                format!("{plain},{}", plain.replace("add", "")),
+                "a step of the operation ``",
+            ),
+            (
+                format!("{plain},{}", step(r#","options":{"run_at":"1"}"#)),
+                "a step with the option `run_at`",
+            ),
+            (
+                format!("{plain},{}", step(r#","options":{"retry":"x"}"#)),
+                "a number of retries",
+            ),
+        ] {
+            let pairs = BTreeMap::from([("steps".to_owned(), format!("[{steps}]"))]);
+            let error = TaskOptions::from_pairs(&pairs).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

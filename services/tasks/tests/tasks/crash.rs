@@ -6,12 +6,17 @@ use std::{
     time::Duration,
 };
 
-use tce_tasks::{TaskCtl, Tasks, TasksConfig, model::Status};
+use tce_tasks::{
+    TaskCtl, Tasks, TasksConfig,
+    model::{Backoff, Status},
+};
 
 use super::{LONG, assert_status, finished, runs, start};
 
 /// The folder of the process that the test kills.
 const FOLDER: &str = "TCE_TASKS_TEST_FOLDER";
+/// The folder of the process that is killed in a pause of its task.
+const PAUSES: &str = "TCE_TASKS_TEST_PAUSES";
 /// The folder of the process that a task ends.
 const DEATHS: &str = "TCE_TASKS_TEST_DEATHS";
 const TASKS: usize = 200;
@@ -88,6 +93,65 @@ async fn no_task_that_was_sent_is_lost_when_the_process_is_killed() {
         assert_status(&finished(&client, id).await, Status::Success);
     }
     assert!(!runs(&folder.join("runs0")).is_empty());
+}
+
+/// The process that is killed in a pause: it tells when its task waits for a retry or for its second
+/// step.
+#[tokio::test]
+async fn process_that_is_killed_in_a_pause() {
+    let Some(folder) = std::env::var_os(PAUSES) else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    let tasks = reopen(&folder.join("tasks.redb")).await;
+    let client = tasks.client();
+    let id = std::fs::read_to_string(folder.join("id")).unwrap();
+    let _worker = start(&tasks, "group1").await;
+    loop {
+        let result = client.get_result2(&id, LONG, LONG).await.unwrap();
+        if result.status() == Status::WaitingRetry {
+            std::fs::write(folder.join("retry"), "").unwrap();
+        } else if result.steps()[0].status == "success" {
+            std::fs::write(folder.join("step"), "").unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_between_attempts_or_steps_repeats_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let file = folder.join("tasks.redb");
+    let key = folder.join("runs");
+    let pause = Duration::from_millis(700);
+    {
+        let tasks = Tasks::open(TasksConfig::embedded(&file)).await.unwrap();
+        let chain = tasks.client().workflow().send("group1", "flaky", (&key, 1));
+        let chain = chain.set_task_ctl(TaskCtl::Backoff(Backoff::Fixed(pause)));
+        let chain = chain.send("group1", "sq", ());
+        let id = chain.set_task_ctl(TaskCtl::RunAfter(pause)).done().await;
+        std::fs::write(folder.join("id"), id.unwrap()).unwrap();
+    }
+    for sign in ["retry", "step"] {
+        let mut child = spawn(folder, "crash::process_that_is_killed_in_a_pause", PAUSES);
+        let waited = tokio::time::timeout(LONG, async {
+            while !folder.join(sign).exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        waited.await.unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let tasks = reopen(&file).await;
+    let id = std::fs::read_to_string(folder.join("id")).unwrap();
+    let record = tasks.record(&id, Duration::ZERO, true).await.unwrap();
+    assert_eq!(record.status, Status::Running.number());
+    let _worker = start(&tasks, "group1").await;
+    let result = finished(&tasks.client(), &id).await;
+    assert_eq!((result.get_int64(0), result.record().deaths), (Ok(4), 0));
+    assert_eq!(runs(&key).len(), 2);
 }
 
 /// The process that `die` ends, again and again.

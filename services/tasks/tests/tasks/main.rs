@@ -4,7 +4,26 @@
 
 tce_runtime::include_idl!(math);
 
-#[macro_use]
+/// Makes a test of each function for each queue.
+macro_rules! for_each_queue {
+    ($($name:ident,)*) => {
+        for_each_queue!(memory: $($name)*);
+        for_each_queue!(endpoint: $($name)*);
+        for_each_queue!(rabbitmq: $($name)*);
+    };
+    ($queue:ident: $($name:ident)*) => {
+        mod $queue {
+            use crate::Setup;
+            $(
+                #[tokio::test]
+                async fn $name() {
+                    super::$name(Setup::$queue(stringify!($name)).await).await;
+                }
+            )*
+        }
+    };
+}
+
 mod behaviour;
 
 mod crash;
@@ -17,6 +36,8 @@ mod rabbitmq;
 
 mod typed;
 
+mod workflow;
+
 use std::{
     io::Write,
     path::Path,
@@ -24,7 +45,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use math::{Both, Math, MathServant};
+use math::{Both, Math, MathServant, Steps, StepsServant};
 use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault};
 use tce_tasks::{
     RunningWorker, TaskClient, TaskContext, TaskResult, Tasks, TasksConfig, Worker, model::Status,
@@ -46,7 +67,8 @@ impl Math for MathImpl {
 
     async fn add_ok(&self, a: i32, b: i32, _: &Context) -> Result<Both, Fault> {
         let sum = i64::from(a) + i64::from(b);
-        Ok(Both { sum, ok: true })
+        let ok = i32::try_from(sum).is_ok();
+        Ok(Both { sum, ok })
     }
 
     async fn flaky(&self, key: String, failures: i32, _: &Context) -> Result<i64, Fault> {
@@ -76,6 +98,19 @@ impl Math for MathImpl {
     async fn die(&self, key: String, _: &Context) -> Result<(), Fault> {
         record_run(Path::new(&key));
         std::process::abort();
+    }
+}
+
+impl Steps for MathImpl {
+    async fn checked(&self, sum: i64, ok: bool, _: &Context) -> Result<i64, Fault> {
+        match ok {
+            true => Ok(sum),
+            false => Err(Fault::new(ErrorCode::RemoteException, "not ok")),
+        }
+    }
+
+    async fn sum_of(&self, both: Both, _: &Context) -> Result<i64, Fault> {
+        Ok(both.sum)
     }
 }
 
@@ -160,7 +195,8 @@ async fn serve(queue: &Tasks) -> (Communicator, String) {
 
 async fn start(tasks: &Tasks, group: &str) -> RunningWorker {
     let worker = Worker::new(tasks).group(group, |group| {
-        group.concurrency(3).servant(MathServant::new(MathImpl))
+        let group = group.concurrency(3).servant(MathServant::new(MathImpl));
+        group.servant(StepsServant::new(MathImpl))
     });
     worker.start().await.unwrap()
 }

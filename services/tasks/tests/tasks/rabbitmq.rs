@@ -2,12 +2,12 @@
 
 use std::{
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tce_tasks::{
     AmqpConfig, QueueError, TaskClient, TaskCtl, Tasks, TasksConfig, Worker, WorkerError,
-    model::{Backoff, Status},
+    model::{Backoff, Priority, Status},
 };
 use tce_test_rabbitmq::Node;
 use tce_test_redis::RedisServer;
@@ -133,6 +133,37 @@ async fn a_task_of_a_worker_that_is_killed_runs_elsewhere() {
     let result = finished(&setup.client, &id).await;
     assert_status(&result, Status::Success);
     assert_eq!(result.record().deaths, 1);
+}
+
+#[tokio::test]
+async fn tasks_do_not_wait_behind_long_ones_of_a_busy_worker() {
+    let setup = Setup::rabbitmq("busy").await;
+    let long = setup.client.set_task_ctl(TaskCtl::Priority(Priority::High));
+    let mut child = spawn("busy");
+    let mut ids = Vec::new();
+    // 3 of them run, and the broker has delivered 3 more in advance.
+    for _ in 0..6 {
+        ids.push(long.send("busy", "sleep", (6_000,)).await.unwrap());
+    }
+    for id in &ids[..3] {
+        setup.client.get_result2(id, LONG, LONG).await.unwrap();
+    }
+    let short = send_many(&setup.client, "busy", 6).await;
+    let _worker = start(&setup.tasks, "busy").await;
+    let sent = Instant::now();
+    for id in &short {
+        assert_status(&finished(&setup.client, id).await, Status::Success);
+    }
+    for id in &ids[3..] {
+        setup.client.get_result2(id, LONG, LONG).await.unwrap();
+    }
+    assert!(
+        sent.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        sent.elapsed()
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[tokio::test]

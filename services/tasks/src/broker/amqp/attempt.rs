@@ -7,7 +7,9 @@ use tce_runtime::wire::{Marshal, Writer};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    AmqpQueue, acknowledge, delay, give_back,
+    AmqpQueue, acknowledge,
+    consumer::Arrived,
+    delay, give_back,
     message::Message,
     records::{Changed, Stored},
 };
@@ -24,7 +26,7 @@ const EARLY_MS: i64 = 1000;
 /// An attempt that has begun and not ended.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) delivery: Delivery,
+    pub(super) arrived: Arrived,
     task: Task,
     /// The entry with the lease, and as it is stored, if it could be.
     entry: Entry,
@@ -37,11 +39,12 @@ impl AmqpQueue {
     /// Begins the attempt that a message asks for. `None` if it is not due, or begins no more.
     pub(super) async fn admit(
         &self,
-        delivery: Delivery,
+        arrived: Arrived,
         group: &str,
         lease_ms: i32,
     ) -> Option<Lease> {
-        let (message, redeliveries) = Message::read(&delivery, group);
+        let delivery = &arrived.delivery;
+        let (message, redeliveries) = Message::read(delivery, group);
         let early_ms = message.due_ms.saturating_sub(now_ms());
         if early_ms > EARLY_MS {
             match self
@@ -50,24 +53,21 @@ impl AmqpQueue {
                 .send(&message, delay(message.due_ms))
                 .await
             {
-                Ok(()) => acknowledge(&delivery).await,
+                Ok(()) => acknowledge(delivery).await,
                 Err(error) => {
                     tracing::warn!("can't delay a task again: {error}");
-                    give_back(&delivery).await;
+                    give_back(delivery).await;
                 }
             }
             return None;
         }
         sleep(Duration::from_millis(u64::try_from(early_ms).unwrap_or(0))).await;
-        match self
-            .begin(&delivery, &message, redeliveries, lease_ms)
-            .await
-        {
+        match self.begin(delivery, &message, redeliveries, lease_ms).await {
             Ok(Some((lease, entry, stored))) => {
                 let until = u64::try_from(lease_ms).ok().filter(|ms| *ms > 0);
                 let until = until.map(|ms| Instant::now() + Duration::from_millis(ms));
                 let running = Running {
-                    delivery,
+                    arrived,
                     task: message.task,
                     entry,
                     stored,
@@ -78,12 +78,12 @@ impl AmqpQueue {
                 Some(lease)
             }
             Ok(None) => {
-                acknowledge(&delivery).await;
+                acknowledge(delivery).await;
                 None
             }
             Err(error) => {
                 tracing::warn!("can't begin a task: {error}");
-                give_back(&delivery).await;
+                give_back(delivery).await;
                 None
             }
         }
@@ -126,7 +126,7 @@ impl AmqpQueue {
                     entry.phase = Phase::Leased { until_ms: i64::MAX };
                 }
             }
-            let arrival = entry.arrive(message.attempt, number, now_ms(), lease_ms);
+            let arrival = entry.arrive(&fresh, number, now_ms(), lease_ms);
             if arrival == Arrival::Stale {
                 return Ok(None);
             }
@@ -216,7 +216,7 @@ impl AmqpQueue {
         };
         match self.conclude(&running, lease, outcome).await {
             Ok(answer) => {
-                acknowledge(&running.delivery).await;
+                acknowledge(&running.arrived.delivery).await;
                 Ok(answer)
             }
             Err(error) => {
@@ -237,7 +237,8 @@ impl AmqpQueue {
         let id = parse_id(&lease.task.id)?;
         let random = fastrand::u32(..);
         let mut present = running.stored.clone();
-        let has_follow_up = outcome.status != Status::Success.number();
+        let has_follow_up =
+            outcome.status != Status::Success.number() || running.entry.has_next_step();
         if let (Some(records), true) = (&self.0.records, has_follow_up || present.is_none()) {
             // A stale outcome must publish nothing.
             present = records.read(id).await.unwrap_or(present);
@@ -253,13 +254,19 @@ impl AmqpQueue {
                 _ => running.entry.clone(),
             };
             let answer = entry.finish(lease, outcome.clone(), now_ms(), 0, random);
+            let task = match entry.step > lease.step {
+                true => entry.task.clone(),
+                false => running.task.clone(),
+            };
+            // The messages hold the arguments.
+            entry.task.body = Vec::new();
             if !is_published {
                 match entry.phase {
                     Phase::Queued { due_ms, .. } => {
-                        let message = Message::follow_up(running.task.clone(), &entry);
+                        let message = Message::follow_up(task, &entry);
                         self.0.publishing.send(&message, delay(due_ms)).await?;
                     }
-                    Phase::Dead => self.bury(running.task.clone(), &entry).await?,
+                    Phase::Dead => self.bury(task, &entry).await?,
                     _ => {}
                 }
                 is_published = true;
@@ -283,6 +290,7 @@ impl AmqpQueue {
 fn fresh(message: &Message) -> Result<Entry, QueueError> {
     let mut entry = Entry::new(message.task.clone(), now_ms(), 0)?;
     entry.task.body = Vec::new();
+    entry.step = message.step;
     entry.attempt = message.attempt;
     entry.record.retries = message.attempt;
     entry.delivery = message.delivery;

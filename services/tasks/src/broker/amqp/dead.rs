@@ -71,6 +71,7 @@ impl AmqpQueue {
 
     async fn requeue(&self, id: u128, message: Message) -> Result<bool, QueueError> {
         let mut again = Message::first(message.task, 0);
+        again.step = message.step;
         again.delivery = message.delivery;
         again.task.options.remove("run_at");
         if self.0.records.is_some() {

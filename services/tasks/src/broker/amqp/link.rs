@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
     message::Message,
-    topology::{Address, Topology, short},
+    topology::{Address, GroupQueue, Topology, short},
 };
 
 /// The most time that one request to the broker may take.
@@ -91,9 +91,9 @@ pub(super) struct Link {
 struct OpenLink {
     connection: Connection,
     channel: Channel,
-    /// The groups and, as an empty name, the levels that were declared over it: a broker may have
+    /// The queues of groups and, as `None`, the levels that were declared over it: a broker may have
     /// lost them before.
-    declared: Mutex<HashSet<String>>,
+    declared: Mutex<HashSet<Option<GroupQueue>>>,
 }
 
 impl fmt::Debug for Link {
@@ -115,6 +115,10 @@ impl Link {
             topology: topology.clone(),
             open: tokio::sync::Mutex::new(None),
         })
+    }
+
+    pub(super) fn topology(&self) -> &Topology {
+        &self.topology
     }
 
     async fn open(&self) -> Result<Arc<OpenLink>, BrokerError> {
@@ -151,35 +155,37 @@ impl Link {
         request(open.connection.create_channel()).await
     }
 
-    /// Declares the queue of a group, once a connection.
-    pub(super) async fn declare_group(&self, group: &str) -> Result<(), BrokerError> {
+    /// Declares a queue of a group, once a connection.
+    pub(super) async fn declare_group(&self, queue: &GroupQueue) -> Result<(), BrokerError> {
         let open = self.open().await?;
-        if open.declared.lock().contains(group) {
+        let declared = Some(queue.clone());
+        if open.declared.lock().contains(&declared) {
             return Ok(());
         }
         // A refusal closes the channel, so this one serves nothing else.
         let channel = request(open.connection.create_channel()).await?;
-        request(self.topology.declare_group(&channel, group)).await?;
-        open.declared.lock().insert(group.to_owned());
+        request(self.topology.declare_group(&channel, queue)).await?;
+        open.declared.lock().insert(declared);
         Ok(())
     }
 
     async fn declare_levels(&self, open: &OpenLink) -> Result<(), BrokerError> {
-        if open.declared.lock().contains("") {
+        if open.declared.lock().contains(&None) {
             return Ok(());
         }
         let channel = request(open.connection.create_channel()).await?;
         // 28 queues, each of which the nodes of a cluster agree on.
         let declaring = timeout(4 * REQUEST_TIME, self.topology.declare_levels(&channel)).await;
         declaring.map_err(|_| BrokerError::Away("it does not answer".into()))??;
-        open.declared.lock().insert(String::new());
+        open.declared.lock().insert(None);
         Ok(())
     }
 
     /// Publishes a task to its group, after a delay; confirmed when this returns. It is published again
     /// when the connection is lost, with the same id.
     pub(super) async fn send(&self, message: &Message, delay_ms: u64) -> Result<(), BrokerError> {
-        let address = self.topology.address(&message.task.group, delay_ms);
+        let queue = message.queue();
+        let address = self.topology.address(&queue, delay_ms);
         let properties = message.properties();
         let properties = properties.ok_or_else(|| {
             BrokerError::Refused(
@@ -193,8 +199,7 @@ impl Link {
                 tracing::debug!("can't declare the levels of delays: {error}");
             }
         }
-        let group = Some(message.task.group.as_str());
-        self.publish_repeatedly(group, &address, &properties, &message.task.body)
+        self.publish_repeatedly(Some(&queue), &address, &properties, &message.task.body)
             .await
     }
 
@@ -216,7 +221,7 @@ impl Link {
     /// Repeats a publication while the broker is away, up to [`SEND_TIME`].
     async fn publish_repeatedly(
         &self,
-        group: Option<&str>,
+        queue: Option<&GroupQueue>,
         address: &Address,
         properties: &lapin::BasicProperties,
         body: &[u8],
@@ -226,15 +231,15 @@ impl Link {
         let mut was_unroutable = false;
         loop {
             let publishing = async {
-                if let Some(group) = group {
-                    self.declare_group(group).await?;
+                if let Some(queue) = queue {
+                    self.declare_group(queue).await?;
                 }
                 self.publish(address, properties.clone(), body).await
             };
             match timeout_at(deadline, publishing).await {
                 Ok(Err(error @ (BrokerError::Away(_) | BrokerError::Unknown))) => last = error,
                 // The queue was deleted after this connection had declared it.
-                Ok(Err(error @ BrokerError::NoRoute(_))) if group.is_some() && !was_unroutable => {
+                Ok(Err(error @ BrokerError::NoRoute(_))) if queue.is_some() && !was_unroutable => {
                     was_unroutable = true;
                     self.forget_declarations().await;
                     last = error;

@@ -1,7 +1,7 @@
 //! A task as a message of RabbitMQ, and back.
 //!
 //! `message_id` is the id, `type` the operation, `content_type` and body are those of the task. Headers
-//! are the options of the task, and what a follow-up carries: `attempt`, `delivery`, `due`. Foreign
+//! are the options of the task, and what a follow-up carries: `step`, `attempt`, `delivery`, `due`. Foreign
 //! publishers need the id, the type and the content type.
 
 use std::collections::BTreeMap;
@@ -11,12 +11,14 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
+use super::topology::GroupQueue;
 use crate::{
     idl::tasks::Task,
-    model::{Entry, Phase},
+    model::{Entry, Phase, Priority},
 };
 
 const GROUP: &str = "group";
+const STEP: &str = "step";
 const ATTEMPT: &str = "attempt";
 const DELIVERY: &str = "delivery";
 const DUE: &str = "due";
@@ -28,7 +30,9 @@ const PERSISTENT: u8 = 2;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Message {
     pub(super) task: Task,
-    /// The attempt that it asks for.
+    /// The step of a workflow.
+    pub(super) step: i32,
+    /// The attempt of the step that it asks for.
     pub(super) attempt: i32,
     /// Deliveries before this message was published; the broker counts those of this message.
     pub(super) delivery: i32,
@@ -43,6 +47,7 @@ impl Message {
     pub(super) fn first(task: Task, due_ms: i64) -> Self {
         Self {
             task,
+            step: 0,
             attempt: 0,
             delivery: 0,
             due_ms,
@@ -61,10 +66,22 @@ impl Message {
         };
         Self {
             task,
+            step: entry.step,
             attempt: entry.attempt,
             delivery: entry.delivery,
             due_ms,
             reason,
+        }
+    }
+
+    /// The queue that it belongs to.
+    pub(super) fn queue(&self) -> GroupQueue {
+        let priority = self.task.options.get("priority");
+        GroupQueue {
+            group: self.task.group.clone(),
+            priority: priority
+                .and_then(|it| Priority::parse(it))
+                .unwrap_or_default(),
         }
     }
 
@@ -81,6 +98,7 @@ impl Message {
             insert(key, text(value))?;
         }
         insert(GROUP, text(&self.task.group))?;
+        insert(STEP, AMQPValue::LongInt(self.step))?;
         insert(ATTEMPT, AMQPValue::LongInt(self.attempt))?;
         insert(DELIVERY, AMQPValue::LongInt(self.delivery))?;
         insert(DUE, AMQPValue::LongLongInt(self.due_ms))?;
@@ -121,6 +139,7 @@ impl Message {
             let number = || value_text(value)?.parse().ok();
             match key.as_str() {
                 GROUP => message.task.group = value_text(value).unwrap_or_default(),
+                STEP => message.step = number().unwrap_or(0),
                 ATTEMPT => message.attempt = number().unwrap_or(0),
                 DELIVERY => message.delivery = number().unwrap_or(0),
                 DUE => {

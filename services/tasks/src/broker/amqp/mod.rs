@@ -39,19 +39,19 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use attempt::Running;
 pub use config::AmqpConfig;
-use consumer::QueueConsumer;
+use consumer::{Queue, QueueConsumer};
 pub use link::BrokerError;
 use link::{Link, request};
 use message::Message;
 pub use records::RecordsError;
 use records::{Changed, Records};
-use topology::{Topology, short};
+use topology::{GroupQueue, Topology, short};
 
 use super::{Filter, MAX_ROWS, QueueError};
 use crate::{
     clock::now_ms,
     idl::tasks::{Lease, Record, Task},
-    model::{AbortAnswer, Entry, Phase, parse_id},
+    model::{AbortAnswer, Entry, PRIORITIES, Phase, Priority, parse_id},
 };
 
 /// How often a reader looks for a change that it was not told of, after Redis was away.
@@ -64,6 +64,9 @@ const SERVED_PREFETCH: u16 = 256;
 const IDLE_TIME: Duration = Duration::from_secs(10);
 /// Outcomes that wait for the store in one worker.
 const OUTCOMES_PREFETCH: u16 = 64;
+/// How often a message returns to the head of its queue because a worker is busy; then it is published
+/// again, behind the others. Far below the broker's limit of deliveries.
+const MAX_RETURNS: i32 = 20;
 /// How long a worker that stops waits for what it has been delivered.
 const LEAVE_TIME: Duration = Duration::from_secs(2);
 
@@ -86,9 +89,12 @@ struct Shared {
 }
 
 /// The consumer of a group.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct GroupConsumer {
-    consumer: Arc<QueueConsumer>,
+    /// `None` while the worker is busy.
+    consumer: Option<Arc<QueueConsumer>>,
+    /// Tasks that the worker runs at once.
+    slots: usize,
     /// When workers of other processes asked for tasks last; `None` for those of this process, which
     /// say when they leave.
     asked_at: Option<Instant>,
@@ -104,6 +110,13 @@ impl Drop for Shared {
 
 fn not_found(id: &str) -> QueueError {
     QueueError::NotFound(id.to_owned())
+}
+
+fn group_queue(group: &str, priority: Priority) -> GroupQueue {
+    GroupQueue {
+        group: group.to_owned(),
+        priority,
+    }
 }
 
 /// The delay until a time, in milliseconds.
@@ -151,6 +164,16 @@ impl AmqpQueue {
         }
         let mut entry = Entry::new(task.clone(), now_ms(), 0)?;
         entry.task.body = Vec::new();
+        if entry.has_next_step() {
+            // The record says how far a workflow has come.
+            self.records()?;
+        }
+        if entry.claim().is_some() {
+            let holder = self.claim(id, &entry).await?;
+            if holder.as_ref() != Some(&entry.task.id) {
+                return Ok(holder.unwrap_or(entry.task.id));
+            }
+        }
         let due_ms = match entry.phase {
             Phase::Queued { due_ms, .. } => due_ms,
             _ => 0,
@@ -165,8 +188,25 @@ impl AmqpQueue {
         };
         let sent = self.0.publishing.send(&message, delay(due_ms));
         let (sent, ()) = tokio::join!(sent, recorded);
+        if let (Err(error), Some(records)) = (&sent, &self.0.records)
+            && !matches!(error, BrokerError::Unknown)
+        {
+            // Otherwise the key is free an hour after the task would have been due.
+            let _ = records.release(&entry).await;
+        }
         sent?;
         Ok(text)
+    }
+
+    /// Gives its unique key to a task that is about to be sent. Returns the holder; `None` if the task
+    /// was sent before and has ended.
+    async fn claim(&self, id: u128, entry: &Entry) -> Result<Option<String>, QueueError> {
+        let records = self.records()?;
+        let stored = records.read(id).await?;
+        if stored.is_some_and(|stored| stored.entry.status().is_final()) {
+            return Ok(None);
+        }
+        Ok(Some(records.claim(entry, now_ms()).await?))
     }
 
     pub(crate) async fn record(
@@ -258,43 +298,59 @@ impl AmqpQueue {
             }
             None if group.is_empty() => {}
             None => {
-                let channel = self.0.publishing.channel().await?;
-                let options = QueueDeclareOptions {
-                    passive: true,
-                    ..QueueDeclareOptions::default()
-                };
-                let name = short(&self.0.topology.group(group));
-                let queue = channel.queue_declare(name, options, FieldTable::default());
-                let queued = request(queue).await?.message_count();
-                counts.insert("queued".to_owned(), i64::from(queued));
+                let mut queued = 0;
+                for priority in PRIORITIES {
+                    queued += self.depth(&group_queue(group, priority)).await?;
+                }
+                counts.insert("queued".to_owned(), queued);
             }
         }
         Ok(counts)
+    }
+
+    /// Messages that wait in a queue, 0 if it does not exist.
+    async fn depth(&self, queue: &GroupQueue) -> Result<i64, BrokerError> {
+        // A refusal closes the channel.
+        let channel = self.0.publishing.channel().await?;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let name = short(&self.0.topology.queue(queue));
+        let declaring = channel.queue_declare(name, options, FieldTable::default());
+        match request(declaring).await {
+            Ok(declared) => Ok(declared.message_count().into()),
+            Err(BrokerError::Refused(_)) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// The consumer of a group, which begins with the first call.
     fn consumer(&self, group: &str, max: usize, lease_ms: i32) -> Arc<QueueConsumer> {
         let mut consumers = self.0.consumers.lock();
         let is_served = lease_ms > 0;
-        let known = consumers.entry(group.to_owned()).or_insert_with(|| {
-            let prefetch = match is_served {
-                true => SERVED_PREFETCH,
-                false => u16::try_from(max.saturating_mul(2)).unwrap_or(u16::MAX),
-            };
-            let (link, queue) = (&self.0.consuming, self.0.topology.group(group));
-            let (link, group) = (Arc::clone(link), Some(group.to_owned()));
-            GroupConsumer {
-                consumer: Arc::new(QueueConsumer::start(link, queue, group, prefetch.max(1))),
-                asked_at: None,
-            }
-        });
+        let known = consumers.entry(group.to_owned()).or_default();
         known.asked_at = is_served.then(Instant::now);
-        let consumer = Arc::clone(&known.consumer);
+        known.slots = known.slots.max(max);
+        let slots = u16::try_from(known.slots).unwrap_or(u16::MAX);
+        let started = known.consumer.get_or_insert_with(|| {
+            let queues = PRIORITIES.map(|priority| {
+                let prefetch = match (is_served, priority) {
+                    (true, _) => SERVED_PREFETCH,
+                    // One waits whenever another one ends: it is their turn most often.
+                    (false, Priority::High) => slots.saturating_mul(2),
+                    (false, _) => slots,
+                };
+                (Queue::Group(group_queue(group, priority)), prefetch.max(1))
+            });
+            Arc::new(QueueConsumer::start(&self.0.consuming, queues.into()))
+        });
+        let consumer = Arc::clone(started);
         if let Some(records) = &self.0.records {
             self.0.outcomes.lock().get_or_insert_with(|| {
-                let (link, queue) = (&self.0.consuming, self.0.topology.outcomes());
-                let link = Arc::clone(link);
-                let consumer = QueueConsumer::start(link, queue, None, OUTCOMES_PREFETCH);
+                let queue = Queue::Shared(self.0.topology.outcomes());
+                let queues = vec![(queue, OUTCOMES_PREFETCH)];
+                let consumer = QueueConsumer::start(&self.0.consuming, queues);
                 tokio::spawn(outcomes::write_outcomes(records.clone(), consumer)).abort_handle()
             });
         }
@@ -316,7 +372,7 @@ impl AmqpQueue {
                 return Ok(Vec::new());
             }
             let admitted = taken.into_iter();
-            let admitted = admitted.map(|delivery| self.admit(delivery, group, lease_ms));
+            let admitted = admitted.map(|arrived| self.admit(arrived, group, lease_ms));
             let admitted = join_all(admitted).await.into_iter();
             let leases: Vec<_> = admitted.flatten().collect();
             if !leases.is_empty() {
@@ -327,20 +383,54 @@ impl AmqpQueue {
 
     /// Stops consuming a group, and publishes what was delivered and not begun again.
     pub(crate) async fn leave(&self, group: &str) {
-        let Some(left) = self.0.consumers.lock().remove(group) else {
-            return;
+        let left = self.0.consumers.lock().remove(group);
+        if let Some(consumer) = left.and_then(|left| left.consumer) {
+            self.empty(&consumer, group, Emptying::Leave).await;
+        }
+    }
+
+    /// All slots of a worker have been taken for some time: what waits for it runs elsewhere. The
+    /// next lease consumes the group again.
+    pub(crate) async fn rest(&self, group: &str) {
+        let waiting = {
+            let mut consumers = self.0.consumers.lock();
+            let known = consumers.get_mut(group);
+            known.and_then(|known| known.consumer.take_if(|it| it.has_waiting()))
         };
+        if let Some(consumer) = waiting {
+            self.empty(&consumer, group, Emptying::Rest).await;
+        }
+    }
+
+    /// Ends a consumer, and gives away what was delivered and not begun.
+    async fn empty(&self, consumer: &QueueConsumer, group: &str, reason: Emptying) {
         let deadline = Instant::now() + LEAVE_TIME;
-        for delivery in left.consumer.stop(deadline).await {
-            let (mut message, redeliveries) = Message::read(&delivery, group);
+        for arrived in consumer.stop(deadline).await {
+            let (mut message, redeliveries) = Message::read(&arrived.delivery, group);
+            // Without a store the broker's counter is that of the deaths.
+            let keeps_place =
+                reason == Emptying::Rest && redeliveries < MAX_RETURNS && self.0.records.is_some();
+            if keeps_place {
+                give_back(&arrived.delivery).await;
+                continue;
+            }
             message.delivery = message.delivery.saturating_add(redeliveries);
             let sending = self.0.publishing.send(&message, delay(message.due_ms));
             // Otherwise the broker delivers it again once the connection ends.
             if let Ok(Ok(())) = timeout_at(deadline, sending).await {
-                acknowledge(&delivery).await;
+                acknowledge(&arrived.delivery).await;
             }
         }
     }
+}
+
+/// Why a consumer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Emptying {
+    /// The worker stops.
+    Leave,
+    /// The worker is busy, and consumes again later.
+    Rest,
 }
 
 async fn acknowledge(delivery: &Delivery) {
@@ -374,7 +464,7 @@ async fn end_leases(shared: Weak<Shared>) {
             running.extract_if(|_, running| is_over(running)).collect()
         };
         for (_, running) in over {
-            give_back(&running.delivery).await;
+            give_back(&running.arrived.delivery).await;
         }
         let idle: Vec<String> = {
             let consumers = shared.consumers.lock();

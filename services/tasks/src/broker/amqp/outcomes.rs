@@ -24,17 +24,18 @@ const LOOK_TIME: Duration = Duration::from_secs(3600);
 pub(super) async fn write_outcomes(records: Records, outcomes: QueueConsumer) {
     loop {
         let until = Instant::now() + LOOK_TIME;
-        for delivery in outcomes.take(1, until).await {
+        for arrived in outcomes.take(1, until).await {
+            let delivery = &arrived.delivery;
             let Some(entry) = Entry::decode(&delivery.data) else {
                 tracing::error!("an outcome is damaged, or from a later version");
-                acknowledge(&delivery).await;
+                acknowledge(delivery).await;
                 continue;
             };
             while let Err(error) = write_outcome(&records, &entry).await {
                 tracing::warn!("an outcome waits for the store: {error}");
                 sleep(PAUSE).await;
             }
-            acknowledge(&delivery).await;
+            acknowledge(delivery).await;
         }
     }
 }

@@ -29,14 +29,30 @@ const UNFINISHED_MS: i64 = 7 * 24 * 3_600_000;
 const BATCH: usize = 500;
 
 /// Writes a value if the present one is `ARGV[1]` (empty: none), and tells readers; else returns the
-/// present one.
+/// present one. If the task `ARGV[4]` holds the unique key `KEYS[2]`, it holds it for `ARGV[5]`
+/// milliseconds from now.
 const COMPARE_AND_SET: &str = "
 local present = redis.call('GET', KEYS[1]) or ''
 if present ~= ARGV[1] then return present end
 if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])
 else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 redis.call('PUBLISH', KEYS[1], '')
+if KEYS[2] and redis.call('GET', KEYS[2]) == ARGV[4] then
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
 return false
+";
+/// Returns the holder of a unique key unless it is `ARGV[1]`, which has it for `ARGV[2]` milliseconds
+/// then.
+const CLAIM: &str = "
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return holder end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return false
+";
+/// Frees a unique key that `ARGV[1]` holds.
+const RELEASE: &str = "
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 ";
 
 /// Why the records can't be used now.
@@ -108,6 +124,10 @@ impl Records {
 
     fn key(&self, id: u128) -> String {
         format!("{}task.{}", self.0.prefix, Uuid::from_u128(id))
+    }
+
+    fn unique_key(&self, key: &str) -> String {
+        format!("{}unique.{key}", self.0.prefix)
     }
 
     /// Whether the last operation failed, less than a second ago.
@@ -208,11 +228,19 @@ impl Records {
         entry.marshal(&mut Writer::new(&mut bytes));
         let changed = self.run(async |mut connection| {
             let mut changing = redis::cmd("EVALSHA");
-            changing.arg(&connection.compare_and_set).arg(1).arg(key);
+            changing.arg(&connection.compare_and_set);
+            let claim = entry.claim();
+            match claim {
+                Some((unique, _)) => changing.arg(2).arg(key).arg(self.unique_key(unique)),
+                None => changing.arg(1).arg(key),
+            };
             changing
                 .arg(expected)
                 .arg(&bytes)
                 .arg(expiry(entry, now_ms));
+            if let Some((_, until_ms)) = claim {
+                changing.arg(&entry.task.id).arg((until_ms - now_ms).max(0));
+            }
             changing
                 .query_async::<Option<Vec<u8>>>(&mut connection.redis)
                 .await
@@ -224,6 +252,37 @@ impl Records {
             }),
             Some(present) => Changed::Conflict(Stored::decode(present)),
         })
+    }
+
+    /// Gives the unique key of a new task to it, unless another task holds it. Returns the holder.
+    pub(super) async fn claim(&self, entry: &Entry, now_ms: i64) -> Result<String, RecordsError> {
+        let Some((unique, until_ms)) = entry.claim() else {
+            return Ok(entry.task.id.clone());
+        };
+        let (key, id) = (self.unique_key(unique), &entry.task.id);
+        let claimed = self.run(async |mut connection| {
+            let mut claiming = redis::cmd("EVAL");
+            claiming.arg(CLAIM).arg(1).arg(key).arg(id);
+            claiming.arg((until_ms - now_ms).max(1));
+            claiming
+                .query_async::<Option<String>>(&mut connection.redis)
+                .await
+        });
+        Ok(claimed.await?.unwrap_or_else(|| id.clone()))
+    }
+
+    /// Frees the unique key of a task that was not sent.
+    pub(super) async fn release(&self, entry: &Entry) -> Result<(), RecordsError> {
+        let Some((unique, _)) = entry.claim() else {
+            return Ok(());
+        };
+        let (key, id) = (self.unique_key(unique), &entry.task.id);
+        self.run(async |mut connection| {
+            let mut releasing = redis::cmd("EVAL");
+            releasing.arg(RELEASE).arg(1).arg(key).arg(id);
+            releasing.exec_async(&mut connection.redis).await
+        })
+        .await
     }
 
     pub(super) async fn remove(&self, id: u128) -> Result<(), RecordsError> {

@@ -11,6 +11,8 @@ use lapin::{
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 
+use crate::model::Priority;
+
 /// The levels of delays: the longest delay is 2^28 × 128 ms, about 397 days.
 const LEVELS: u32 = 28;
 /// The delay of level 0, in milliseconds.
@@ -26,6 +28,24 @@ const DEAD_DELIVERY_LIMIT: i32 = 1_000_000;
 pub(super) struct Address {
     pub(super) exchange: String,
     pub(super) key: String,
+}
+
+/// The queue of the tasks of a group that have the same priority.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct GroupQueue {
+    pub(super) group: String,
+    pub(super) priority: Priority,
+}
+
+impl GroupQueue {
+    /// A word of a routing key. Words of groups hold no `%` but that of a code.
+    fn word(&self) -> String {
+        let group = word(&self.group);
+        match self.priority {
+            Priority::Normal => group,
+            priority => format!("{group}%{priority}"),
+        }
+    }
 }
 
 /// The names, which begin with a prefix so that permissions can be granted by pattern.
@@ -65,8 +85,8 @@ impl Topology {
         self.prefix.len() + word(group).len() <= Self::MAX_NAME
     }
 
-    pub(super) fn group(&self, group: &str) -> String {
-        format!("{}group.{}", self.prefix, word(group))
+    pub(super) fn queue(&self, queue: &GroupQueue) -> String {
+        format!("{}group.{}", self.prefix, queue.word())
     }
 
     pub(super) fn dead(&self) -> String {
@@ -89,21 +109,21 @@ impl Topology {
         format!("{}delay.{level}", self.prefix)
     }
 
-    /// Where the message of a group goes that is due after a delay. Longer delays than the levels
+    /// Where the message for a queue goes that is due after a delay. Longer delays than the levels
     /// have are cut: such a message is delayed again when it arrives.
-    pub(super) fn address(&self, group: &str, delay_ms: u64) -> Address {
+    pub(super) fn address(&self, queue: &GroupQueue, delay_ms: u64) -> Address {
         let units = delay_ms.div_ceil(UNIT_MS).min((1 << LEVELS) - 1);
         if units == 0 {
             return Address {
                 exchange: String::new(),
-                key: self.group(group),
+                key: self.queue(queue),
             };
         }
         let mut key = String::new();
         for level in (0..LEVELS).rev() {
             key.push_str(if units >> level & 1 == 1 { "1." } else { "0." });
         }
-        key.push_str(&word(group));
+        key.push_str(&queue.word());
         Address {
             exchange: self.level(units.ilog2()),
             key,
@@ -160,9 +180,13 @@ impl Topology {
         Ok(())
     }
 
-    /// Declares the queue of a group.
-    pub(super) async fn declare_group(&self, channel: &Channel, group: &str) -> lapin::Result<()> {
-        let name = self.group(group);
+    /// Declares a queue of a group.
+    pub(super) async fn declare_group(
+        &self,
+        channel: &Channel,
+        queue: &GroupQueue,
+    ) -> lapin::Result<()> {
+        let name = self.queue(queue);
         let arguments = [
             ("x-delivery-limit", number(DELIVERY_LIMIT)),
             ("x-dead-letter-exchange", text("")),
@@ -171,7 +195,7 @@ impl Topology {
             ("x-overflow", text("reject-publish")),
         ];
         declare_queue(channel, &name, arguments).await?;
-        let key = format!("#.{}", word(group));
+        let key = format!("#.{}", queue.word());
         bind_queue(channel, &name, &self.delivery(), &key).await
     }
 }
@@ -244,16 +268,20 @@ mod tests {
     #[test]
     fn a_delay_enters_at_its_highest_bit() {
         let topology = Topology::new("t.");
-        let address = topology.address("group1", 640);
+        let queue = |group: &str, priority| GroupQueue {
+            group: group.to_owned(),
+            priority,
+        };
+        let address = topology.address(&queue("group1", Priority::Normal), 640);
         assert_eq!(address.exchange, "t.delay.2");
         assert_eq!(address.key, format!("{}1.0.1.group1", "0.".repeat(25)));
-        let now = topology.address("a.b", 0);
+        let now = topology.address(&queue("a.b", Priority::Low), 0);
         assert_eq!(
             (now.exchange.as_str(), now.key.as_str()),
-            ("", "t.group.a%2Eb")
+            ("", "t.group.a%2Eb%low")
         );
-        let longest = topology.address("g", u64::MAX);
+        let longest = topology.address(&queue("g", Priority::High), u64::MAX);
         assert_eq!(longest.exchange, "t.delay.27");
-        assert_eq!(longest.key, format!("{}g", "1.".repeat(28)));
+        assert_eq!(longest.key, format!("{}g%high", "1.".repeat(28)));
     }
 }

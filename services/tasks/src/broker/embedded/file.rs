@@ -9,14 +9,21 @@ use redb::{
 use tce_runtime::wire::{Marshal, Writer};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Entry, Phase};
+use crate::model::{Entry, PRIORITIES, Phase, Priority, Turns};
 
 /// By id.
 const ENTRIES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("entries");
-/// By group, time and order of arrival.
-const QUEUE: TableDefinition<'_, (&str, i64, u64), u128> = TableDefinition::new("queue");
+/// By group, time and order of arrival; a table for each priority.
+const QUEUES: [TableDefinition<'_, QueueKey<'_>, u128>; PRIORITIES.len()] = [
+    TableDefinition::new("queue.high"),
+    TableDefinition::new("queue"),
+    TableDefinition::new("queue.low"),
+];
+type QueueKey<'a> = (&'a str, i64, u64);
 /// By the time when the lease or the record ends.
 const ENDS: TableDefinition<'_, (i64, u128), ()> = TableDefinition::new("ends");
+/// The task that holds a unique key, by key.
+const CLAIMS: TableDefinition<'_, &str, u128> = TableDefinition::new("claims");
 const COUNTERS: TableDefinition<'_, &str, u64> = TableDefinition::new("counters");
 
 /// redb's default of 1 GiB is far more than a queue needs.
@@ -119,10 +126,13 @@ impl Store {
     /// When the next task of a group is due.
     pub(super) fn next_due(&self, group: &str) -> Result<Option<i64>, StoreError> {
         let transaction = self.database.begin_read().map_err(failed)?;
-        let queue = transaction.open_table(QUEUE).map_err(failed)?;
-        let mut range = queue.range(group_range(group, i64::MAX)).map_err(failed)?;
-        let first = range.next().transpose().map_err(failed)?;
-        Ok(first.map(|(key, _)| key.value().1))
+        let mut next = None;
+        for table in QUEUES {
+            let queue = transaction.open_table(table).map_err(failed)?;
+            let first = first_row(&queue, group, i64::MAX)?;
+            next = next.into_iter().chain(first.map(|row| row.due_ms)).min();
+        }
+        Ok(next)
     }
 
     /// When the next lease or record ends.
@@ -171,8 +181,23 @@ fn intact(id: u128, bytes: &[u8]) -> Option<Entry> {
         .ok()
 }
 
-fn group_range(group: &str, until_ms: i64) -> std::ops::RangeInclusive<(&str, i64, u64)> {
-    (group, i64::MIN, 0)..=(group, until_ms, u64::MAX)
+/// The first task of a group that is due at a time.
+fn first_row(
+    queue: &impl ReadableTable<QueueKey<'static>, u128>,
+    group: &str,
+    until_ms: i64,
+) -> Result<Option<Row>, StoreError> {
+    let range = (group, i64::MIN, 0)..=(group, until_ms, u64::MAX);
+    let mut range = queue.range(range).map_err(failed)?;
+    let first = range.next().transpose().map_err(failed)?;
+    Ok(first.map(|(key, id)| {
+        let (_, due_ms, sequence) = key.value();
+        Row {
+            due_ms,
+            sequence,
+            id: id.value(),
+        }
+    }))
 }
 
 /// The thread that commits.
@@ -208,17 +233,24 @@ fn commit(
 /// The tables in a transaction.
 pub(super) struct Tables<'t> {
     entries: Table<'t, u128, &'static [u8]>,
-    queue: Table<'t, (&'static str, i64, u64), u128>,
+    queues: [Table<'t, QueueKey<'static>, u128>; PRIORITIES.len()],
     ends: Table<'t, (i64, u128), ()>,
+    claims: Table<'t, &'static str, u128>,
     counters: Table<'t, &'static str, u64>,
 }
 
 impl<'t> Tables<'t> {
     fn open(transaction: &'t redb::WriteTransaction) -> Result<Self, StoreError> {
+        let [high, normal, low] = QUEUES.map(|queue| transaction.open_table(queue));
         Ok(Self {
             entries: transaction.open_table(ENTRIES).map_err(failed)?,
-            queue: transaction.open_table(QUEUE).map_err(failed)?,
+            queues: [
+                high.map_err(failed)?,
+                normal.map_err(failed)?,
+                low.map_err(failed)?,
+            ],
             ends: transaction.open_table(ENDS).map_err(failed)?,
+            claims: transaction.open_table(CLAIMS).map_err(failed)?,
             counters: transaction.open_table(COUNTERS).map_err(failed)?,
         })
     }
@@ -254,13 +286,13 @@ impl<'t> Tables<'t> {
         before: Option<Phase>,
         entry: &Entry,
     ) -> Result<(), StoreError> {
-        let group = entry.task.group.as_str();
         if before != Some(entry.phase) {
-            self.remove_from_indices(id, group, before)?;
+            self.remove_from_indices(id, entry, before)?;
             match entry.phase {
                 Phase::Queued { due_ms, sequence } => {
-                    self.queue
-                        .insert((group, due_ms, sequence), id)
+                    let key = (entry.task.group.as_str(), due_ms, sequence);
+                    self.queues[entry.priority().index()]
+                        .insert(key, id)
                         .map_err(failed)?;
                 }
                 // Kept for ever: what has no end is not looked for at the start, unlike leases.
@@ -273,25 +305,51 @@ impl<'t> Tables<'t> {
         let mut bytes = Vec::new();
         entry.marshal(&mut Writer::new(&mut bytes));
         self.entries.insert(id, bytes.as_slice()).map_err(failed)?;
+        if entry.status().is_final()
+            && let Some((key, _)) = entry.claim()
+            && self.claimed_by(key)? == Some(id)
+        {
+            self.claims.remove(key).map_err(failed)?;
+        }
         Ok(())
     }
 
+    fn claimed_by(&self, key: &str) -> Result<Option<u128>, StoreError> {
+        let id = self.claims.get(key).map_err(failed)?;
+        Ok(id.map(|id| id.value()))
+    }
+
+    /// Gives a unique key to a task, unless another one holds it. Returns the holder.
+    pub(super) fn claim(&mut self, key: &str, id: u128, now_ms: i64) -> Result<u128, StoreError> {
+        if let Some(holder) = self.claimed_by(key)?
+            && let Some(entry) = self.get_intact(holder)?
+            && entry.claim().is_some_and(|(_, until_ms)| until_ms > now_ms)
+        {
+            return Ok(holder);
+        }
+        self.claims.insert(key, id).map_err(failed)?;
+        Ok(id)
+    }
+
     pub(super) fn remove(&mut self, id: u128, entry: &Entry) -> Result<(), StoreError> {
-        self.remove_from_indices(id, &entry.task.group, Some(entry.phase))?;
+        self.remove_from_indices(id, entry, Some(entry.phase))?;
         self.entries.remove(id).map_err(failed)?;
         Ok(())
     }
 
+    /// Removes what was stored for a phase. Only a running task changes its group and priority, when
+    /// its next step is queued.
     fn remove_from_indices(
         &mut self,
         id: u128,
-        group: &str,
+        entry: &Entry,
         phase: Option<Phase>,
     ) -> Result<(), StoreError> {
         match phase {
             Some(Phase::Queued { due_ms, sequence }) => {
-                self.queue
-                    .remove((group, due_ms, sequence))
+                let key = (entry.task.group.as_str(), due_ms, sequence);
+                self.queues[entry.priority().index()]
+                    .remove(key)
                     .map_err(failed)?;
             }
             Some(Phase::Leased { until_ms } | Phase::Ended { until_ms }) => {
@@ -302,24 +360,29 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// The first task of a group that is due.
-    pub(super) fn first_due(&self, group: &str, now_ms: i64) -> Result<Option<Row>, StoreError> {
-        let range = group_range(group, now_ms);
-        let mut range = self.queue.range(range).map_err(failed)?;
-        let first = range.next().transpose().map_err(failed)?;
-        Ok(first.map(|(key, id)| {
-            let (_, due_ms, sequence) = key.value();
-            Row {
-                due_ms,
-                sequence,
-                id: id.value(),
-            }
-        }))
+    /// The task of a group that is taken next among those that are due, and its priority.
+    pub(super) fn next_row(
+        &self,
+        group: &str,
+        now_ms: i64,
+        turns: &mut Turns,
+    ) -> Result<Option<(Priority, Row)>, StoreError> {
+        let mut rows = [None, None, None];
+        for (row, queue) in rows.iter_mut().zip(&self.queues) {
+            *row = first_row(queue, group, now_ms)?;
+        }
+        let taken = turns.next(rows.each_ref().map(Option::is_some));
+        Ok(taken.and_then(|priority| Some((priority, rows[priority.index()].take()?))))
     }
 
-    pub(super) fn remove_row(&mut self, group: &str, row: &Row) -> Result<(), StoreError> {
+    pub(super) fn remove_row(
+        &mut self,
+        group: &str,
+        priority: Priority,
+        row: &Row,
+    ) -> Result<(), StoreError> {
         let key = (group, row.due_ms, row.sequence);
-        self.queue.remove(key).map_err(failed)?;
+        self.queues[priority.index()].remove(key).map_err(failed)?;
         Ok(())
     }
 

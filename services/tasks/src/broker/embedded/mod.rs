@@ -3,7 +3,7 @@
 mod file;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     path::Path,
     sync::{Arc, Weak},
     time::Duration,
@@ -11,16 +11,18 @@ use std::{
 
 pub use file::StoreError;
 use file::{Store, Tables};
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, timeout_at},
 };
+use uuid::Uuid;
 
 use super::{Filter, MAX_ROWS, QueueError, readers::Readers};
 use crate::{
     clock::now_ms,
     idl::tasks::{Lease, Outcome, Record, Task},
-    model::{AbortAnswer, Begin, Entry, FinishAnswer, Phase, parse_id},
+    model::{AbortAnswer, Begin, Entry, FinishAnswer, Phase, Turns, parse_id},
 };
 
 /// How often ended leases and records are looked for. A lease or record ends at most this late.
@@ -37,6 +39,8 @@ struct Shared {
     store: Store,
     /// Notified when a task is queued.
     queued: Notify,
+    /// Whose turn it is, by group. Only groups that had a task that was due are in it.
+    turns: Arc<Mutex<HashMap<String, Turns>>>,
     readers: Readers,
 }
 
@@ -47,6 +51,7 @@ impl EmbeddedQueue {
         let queue = Self(Arc::new(Shared {
             store: Store::open(path)?,
             queued: Notify::new(),
+            turns: Arc::default(),
             readers: Readers::default(),
         }));
         // Leases without an end were those of the process that has ended.
@@ -60,17 +65,27 @@ impl EmbeddedQueue {
         let text = task.id.clone();
         let mut entry = Entry::new(task, now_ms(), 0)?;
         let change = move |tables: &mut Tables<'_>| {
-            if !tables.contains(id)? {
-                if let Phase::Queued { sequence, .. } = &mut entry.phase {
-                    *sequence = tables.next_sequence()?;
-                }
-                tables.put(id, None, &entry)?;
+            if tables.contains(id)? {
+                return Ok(id);
             }
-            Ok(())
+            if let Some((key, _)) = entry.claim() {
+                let holder = tables.claim(key, id, now_ms())?;
+                if holder != id {
+                    return Ok(holder);
+                }
+            }
+            if let Phase::Queued { sequence, .. } = &mut entry.phase {
+                *sequence = tables.next_sequence()?;
+            }
+            tables.put(id, None, &entry)?;
+            Ok(id)
         };
-        self.0.store.write(change).await?;
+        let sent = self.0.store.write(change).await?;
         self.0.queued.notify_waiters();
-        Ok(text)
+        Ok(match sent == id {
+            true => text,
+            false => Uuid::from_u128(sent).to_string(),
+        })
     }
 
     pub(crate) async fn record(
@@ -213,17 +228,20 @@ impl EmbeddedQueue {
         lease_ms: i32,
     ) -> Result<Vec<Lease>, QueueError> {
         let group = group.to_owned();
+        let turns = Arc::clone(&self.0.turns);
         let change = move |tables: &mut Tables<'_>| {
             let now = now_ms();
+            let mut turns = turns.lock();
+            let turns = turns.entry(group.clone()).or_default();
             let (mut leases, mut changed) = (Vec::new(), Vec::new());
             while leases.len() < max
                 && changed.len() < MAX_ROWS
-                && let Some(row) = tables.first_due(&group, now)?
+                && let Some((priority, row)) = tables.next_row(&group, now, turns)?
             {
                 changed.push(row.id);
                 let Some(mut entry) = tables.get_intact(row.id)? else {
                     // The bytes are kept; without its row the entry does not block its group.
-                    tables.remove_row(&group, &row)?;
+                    tables.remove_row(&group, priority, &row)?;
                     continue;
                 };
                 let before = entry.phase;

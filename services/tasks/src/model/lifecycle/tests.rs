@@ -27,6 +27,34 @@ fn options(retries: u32) -> TaskOptions {
     }
 }
 
+/// The options of a workflow whose steps have the same settings.
+fn chain(length: usize, retries: u32, expires: Option<u64>) -> TaskOptions {
+    let mut pairs = TaskOptions {
+        expires_at_ms: expires,
+        ..options(retries)
+    }
+    .to_pairs();
+    pairs.remove("run_at");
+    let step = WorkflowStep {
+        group: "group".to_owned(),
+        operation: "add".to_owned(),
+        run_after_ms: 0,
+        options: pairs,
+    };
+    TaskOptions {
+        steps: if length > 1 {
+            vec![step; length]
+        } else {
+            Vec::new()
+        },
+        ..options(retries)
+    }
+}
+
+fn fence(lease: &Lease) -> (i32, i32, i32) {
+    (lease.step, lease.attempt, lease.delivery)
+}
+
 fn run(entry: &mut Entry, now: i64) -> Lease {
     match entry.begin(now, 30_000) {
         Begin::Run(lease) => *lease,
@@ -45,7 +73,7 @@ fn outcome(status: Status) -> Outcome {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum Move {
     Begin,
     Finish { lease: usize, status: u8 },
     Extend { lease: usize },
@@ -53,13 +81,13 @@ enum Step {
     Abort,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = Move> {
     prop_oneof![
-        3 => Just(Step::Begin),
-        3 => (0_usize..8, 0_u8..8).prop_map(|(lease, status)| Step::Finish { lease, status }),
-        1 => (0_usize..8).prop_map(|lease| Step::Extend { lease }),
-        1 => Just(Step::LoseLease),
-        1 => Just(Step::Abort),
+        3 => Just(Move::Begin),
+        3 => (0_usize..8, 0_u8..8).prop_map(|(lease, status)| Move::Finish { lease, status }),
+        1 => (0_usize..8).prop_map(|lease| Move::Extend { lease }),
+        1 => Just(Move::LoseLease),
+        1 => Just(Move::Abort),
     ]
 }
 
@@ -68,47 +96,59 @@ proptest! {
     fn any_history_keeps_the_promises(
         retries in 0_u32..4,
         expires in proptest::option::of(0_u64..40),
+        length in 1_usize..4,
         steps in proptest::collection::vec(step(), 0..40),
     ) {
-        let mut entry = entry(&TaskOptions { expires_at_ms: expires, ..options(retries) });
+        let chain = chain(length, retries, expires);
+        let mut entry = entry(&TaskOptions { expires_at_ms: expires, ..chain });
         let (mut leases, mut failures, mut deaths) = (Vec::<Lease>::new(), 0, 0);
         for (now, step) in (1..).zip(steps) {
             let before = entry.clone();
             match step {
-                Step::Begin if matches!(entry.phase, Phase::Queued { .. }) => {
+                Move::Begin if matches!(entry.phase, Phase::Queued { .. }) => {
                     if let Begin::Run(lease) = entry.begin(now, 30_000) {
                         // Nothing begins after its expiry or while an abort is requested.
                         prop_assert!(expires.is_none_or(|time| now <= signed(time)));
                         prop_assert!(!before.is_abort_requested(now));
                         // The fence grows.
                         if let Some(last) = leases.last() {
-                            prop_assert!(
-                                (lease.attempt, lease.delivery) > (last.attempt, last.delivery)
-                            );
+                            prop_assert!(fence(&lease) > fence(last));
+                            prop_assert!(lease.delivery > last.delivery);
                         }
                         leases.push(*lease);
                     }
                 }
-                Step::Begin => {}
-                Step::Finish { lease, status } => if let Some(lease) = leases.get(lease) {
+                Move::Begin => {}
+                Move::Finish { lease, status } => if let Some(lease) = leases.get(lease) {
                     let outcome = Outcome { status, retries: -1, pause_ms: -1, ..Outcome::default() };
                     let answer = entry.finish(lease, outcome, now, 0, 0);
                     let is_present = leases.last() == Some(lease) && before.has_lease(lease);
                     prop_assert_eq!(answer != FinishAnswer::Stale, is_present);
                     failures += u32::from(is_present && status == 2);
+                    if entry.step > before.step {
+                        prop_assert_eq!((status, entry.step), (4, before.step + 1));
+                        (failures, deaths) = (0, 0);
+                    }
                     if answer == FinishAnswer::Stale {
                         prop_assert_eq!(&entry, &before);
                     }
                 },
-                Step::Extend { lease } => if let Some(lease) = leases.get(lease) {
+                Move::Extend { lease } => if let Some(lease) = leases.get(lease) {
                     entry.extend(lease, 40, "note", now);
                 },
-                Step::LoseLease => {
+                Move::LoseLease => {
                     deaths += i32::from(matches!(entry.phase, Phase::Leased { .. }));
                     entry.lose_lease(now, 0);
                 }
-                Step::Abort => { entry.abort(now, 5); }
+                Move::Abort => { entry.abort(now, 5); }
             }
+            // The steps before the present one have succeeded, and none after it has begun.
+            for (index, step) in (0..).zip(&entry.record.steps) {
+                prop_assert_eq!(index < entry.step, step.status == "success" && index != entry.step);
+                prop_assert!(index <= entry.step || step.status == "waiting");
+            }
+            prop_assert_eq!(entry.status() == Status::Success, entry.record.steps.last().map_or(
+                entry.status() == Status::Success, |last| last.status == "success"));
             // A final record never changes, and no attempt goes beyond the retries.
             if before.status().is_final() {
                 prop_assert_eq!(&entry, &before);
@@ -247,7 +287,9 @@ proptest! {
         let mut last = (0, 0);
         for (now, (attempt, delivery, status)) in (1..).zip(deliveries) {
             let before = entry.clone();
-            match entry.arrive(attempt, delivery, now, 0) {
+            let mut message = before.clone();
+            message.attempt = attempt;
+            match entry.arrive(&message, delivery, now, 0) {
                 Arrival::Run(lease) => {
                     prop_assert!((attempt, delivery) > last);
                     prop_assert_eq!((lease.attempt, lease.delivery), (attempt, delivery));
@@ -267,4 +309,77 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_step_has_the_result_of_the_one_before() {
+    let mut entry = entry(&chain(2, 3, None));
+    let lease = run(&mut entry, 0);
+    assert_eq!(entry.record.steps[0].status, "running");
+    let returned = Outcome {
+        result: b"9".to_vec(),
+        content_type: "application/json; type=\"long\"".to_owned(),
+        ..outcome(Status::Success)
+    };
+    let answer = entry.finish(&lease, returned.clone(), 10, 1, 0);
+    assert_eq!(
+        (answer, entry.status()),
+        (FinishAnswer::Again, Status::Running)
+    );
+    let next = run(&mut entry, 11);
+    assert_eq!(
+        (next.step, next.attempt, next.task.body.as_slice()),
+        (1, 0, &b"9"[..])
+    );
+    // The outcome of the first step, told again, is stale.
+    let again = entry.finish(&lease, returned.clone(), 12, 1, 0);
+    assert_eq!(again, FinishAnswer::Stale);
+    assert_eq!(entry.finish(&next, returned, 13, 1, 0), FinishAnswer::Ended);
+    assert_eq!(entry.status(), Status::Success);
+}
+
+#[test]
+fn a_message_of_a_later_step_makes_up_for_a_record_that_was_not_written() {
+    let mut entry = entry(&chain(2, 3, None));
+    run(&mut entry, 0);
+    let mut message = entry.clone();
+    message.step = 1;
+    message.task.operation = "sq".to_owned();
+    let arrival = entry.arrive(&message, 2, 1, 0);
+    assert!(matches!(arrival, Arrival::Run(lease) if lease.step == 1));
+    assert_eq!(
+        (entry.record.deaths, entry.record.operation.as_str()),
+        (0, "sq")
+    );
+    message.step = 0;
+    assert_eq!(entry.arrive(&message, 3, 2, 0), Arrival::Stale);
+}
+
+#[test]
+fn a_result_beyond_the_limit_of_a_body_ends_a_workflow() {
+    let mut entry = entry(&chain(2, 3, None));
+    let lease = run(&mut entry, 0);
+    let large = Outcome {
+        result: vec![b'1'; MAX_BODY + 1],
+        ..outcome(Status::Success)
+    };
+    assert_eq!(entry.finish(&lease, large, 1, 1, 0), FinishAnswer::Ended);
+    assert_eq!(entry.status(), Status::Failure);
+}
+
+#[test]
+fn a_unique_key_is_held_until_the_end_and_at_most_an_hour_after_the_task_was_due() {
+    let mut entry = entry(&TaskOptions {
+        unique: Some("key".to_owned()),
+        run_at_ms: 5_000,
+        ..chain(2, 3, None)
+    });
+    assert_eq!(entry.claim(), Some(("key", 5_000 + CLAIM_MS)));
+    let lease = run(&mut entry, 6_000);
+    assert_eq!(entry.claim(), Some(("key", 6_000 + CLAIM_MS)));
+    entry.finish(&lease, outcome(Status::Success), 7_000, 1, 0);
+    assert_eq!(entry.claim(), Some(("key", 7_000 + CLAIM_MS)));
+    let lease = run(&mut entry, 8_000);
+    entry.finish(&lease, outcome(Status::Success), 9_000, 1, 0);
+    assert_eq!(entry.claim(), Some(("key", 0)));
 }
