@@ -82,6 +82,10 @@ pub(crate) struct Args {
     )]
     plugin_timeout: Duration,
 
+    /// Add a client to each interface that sends its operations as tasks, such as MathTasks
+    #[arg(long)]
+    tasks: bool,
+
     /// Write nothing; fail if the code in the folder is stale
     #[arg(long)]
     check: bool,
@@ -114,10 +118,21 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
         idl::summarize(&files, &compilation, console)?;
         return Ok(ExitCode::FAILURE);
     };
+    let mut options = config.codegen.clone();
+    if args.tasks {
+        options.rust = options.rust.tasks(true);
+        options.python = options.python.tasks(true);
+    }
     // Nothing is written before all back ends and plugins have succeeded.
     let mut checked = Vec::new();
     for output in args.outputs(&config) {
-        let files = match args.generate(&output, model, &config.codegen) {
+        if args.tasks
+            && let Some(language) = output.language_without_tasks()
+        {
+            let message = format!("--tasks: there are no clients of tasks for {language}");
+            return Err(console.usage_error(message));
+        }
+        let files = match args.generate(&output, model, &options) {
             Ok(files) => files,
             Err(GenerateError::Plugin(error)) if error.is_usage() => {
                 return Err(console.usage_error(error));
@@ -246,6 +261,14 @@ impl Output {
             self.languages.push(language.to_owned());
         }
     }
+
+    /// A language whose back end writes no clients of tasks.
+    fn language_without_tasks(&self) -> Option<&str> {
+        let languages = self.languages.iter().map(String::as_str);
+        languages
+            .into_iter()
+            .find(|it| !["rust", "python"].contains(it))
+    }
 }
 
 /// Writes the stale files, and prints their paths.
@@ -333,6 +356,9 @@ fn compile_command(args: &Args) -> String {
     args.plugin
         .iter()
         .for_each(|plugin| add("--plugin", Path::new(&plugin.to_string())));
+    if args.tasks {
+        command.push_str(" --tasks");
+    }
     command
 }
 

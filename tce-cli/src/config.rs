@@ -337,6 +337,11 @@ impl ConfigParser<'_> {
                     self.rust_option(value.span(), |rust| rust.multi_calls(has_multi_calls));
                 }
             }
+            "tasks" => {
+                if let Some(has_tasks) = self.boolean(value) {
+                    self.rust_option(value.span(), |rust| rust.tasks(has_tasks));
+                }
+            }
             "type-attributes" => self.attributes(value, RustOptions::type_attribute),
             "field-attributes" => self.attributes(value, RustOptions::field_attribute),
             _ => self.unknown(
@@ -347,6 +352,7 @@ impl ConfigParser<'_> {
                     "map-type",
                     "clients",
                     "multi-calls",
+                    "tasks",
                     "type-attributes",
                     "field-attributes",
                 ],
@@ -367,7 +373,12 @@ impl ConfigParser<'_> {
                     self.python_option(range, |python| python.api(api));
                 }
             }
-            _ => self.unknown("setting of [python]", key, &["runtime", "api"]),
+            "tasks" => {
+                if let Some(has_tasks) = self.boolean(value) {
+                    self.python_option(value.span(), |python| python.tasks(has_tasks));
+                }
+            }
+            _ => self.unknown("setting of [python]", key, &["runtime", "api", "tasks"]),
         }
     }
 

@@ -35,12 +35,12 @@ def tce(*arguments: str, cwd: pathlib.Path = ROOT) -> str:
     return result.stdout
 
 
-def generate(folder: pathlib.Path, api: str, *idls: pathlib.Path) -> None:
+def generate(folder: pathlib.Path, api: str, *idls: pathlib.Path, tasks: bool = False) -> None:
     """Compiles IDL files to a package."""
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
     settings = folder / "tce.toml"
-    settings.write_text(f'[python]\napi = "{api}"\n')
+    settings.write_text(f'[python]\napi = "{api}"\ntasks = {str(tasks).lower()}\n')
     names = ",".join(str(idl) for idl in idls)
     tce("compile", "-l", "python", "-i", names, "-o", str(folder), "--config", str(settings))
     settings.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math as math_
 import pathlib
 import shutil
 import sys
@@ -13,28 +14,41 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, TARGET, Program, generate, run, tce
+from tce import MarshalError, RpcError
 from tce.tasks import (
     AbortTask,
     Backoff,
     NoRetry,
     Status,
+    TaskAbortedError,
+    TaskFailedError,
+    TaskHandle,
     TaskNotFoundError,
     Tasks,
     TaskTimeoutError,
     Worker,
     task_of,
 )
+from tce.tasks._client import MARSHALLED
+from tce.tasks._queue import Task
 
 IDL = ROOT / "services/tasks/idl"
+VALUES = ROOT / "tce-codegen/tests/golden/tasks/tasks.idl"
 
 
 @pytest.fixture(scope="module")
 def math(tmp_path_factory: pytest.TempPathFactory) -> Iterator[types.ModuleType]:
     folder = tmp_path_factory.mktemp("tasks")
-    generate(folder / "gen_tasks", "asyncio", IDL / "math.idl")
+    generate(folder / "gen_tasks", "asyncio", IDL / "math.idl", VALUES, tasks=True)
     sys.path.insert(0, str(folder))
     yield importlib.import_module("gen_tasks.math")
     sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="module")
+def values(math: types.ModuleType) -> types.ModuleType:
+    """Values of all kinds."""
+    return importlib.import_module("gen_tasks.tasks")
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +151,107 @@ def test_a_task_that_does_not_end_in_time_is_handed_back(math: Any, endpoint: st
             await client.get_result(task_id, 0.0)
         assert caught.value.status == Status.SENT
         assert await client.abort(task_id) == "done"
+
+    run(scenario())
+
+
+def test_a_typed_task_returns_the_result_of_its_operation(math: Any, endpoint: str) -> None:
+    async def scenario() -> None:
+        tasks = await Tasks.open(endpoint)
+        group1 = math.MathTasks(tasks)
+        assert await group1.add(1, 2).run_after(60.0).send() is not None
+        client = group1.in_group("typed")
+        async with Worker(tasks).group("typed", servant(math), concurrency=3):
+            handle = await client.add(12, 33).retry(5).run_after(0.1).send()
+            assert await handle.result(timeout=30.0) == 45
+            assert await handle.status() == Status.SUCCESS
+            again = await client.add(1, 1).id(handle.id).send()
+            assert await again.result(timeout=30.0) == 45
+            both = await (await client.addOk(12, 33).send()).result(timeout=30.0)
+            assert both == math.Both(45, True)
+            task_id = await tasks.client.send("typed", "addOk", 1, 2)
+            of = TaskHandle.of(tasks, task_id, math.Both)
+            assert await of.result(timeout=30.0) == math.Both(3, True)
+            with pytest.raises(ValueError, match="expected bool, got 45"):
+                await TaskHandle.of(tasks, handle.id, bool).result(timeout=30.0)
+            flaky = client.flaky("k", 2).retry(5).backoff(Backoff.fixed(0.02))
+            assert await (await flaky.send()).result(timeout=30.0) == 3
+            with pytest.raises(TaskFailedError, match="never"):
+                await (await client.sq(3).send()).result(timeout=30.0)
+            sleeping = await client.sleep(20_000).extra({"user": "Ann"}).send()
+            while (await sleeping.state()).record.percent != 40:
+                await asyncio.sleep(0.02)
+            assert await sleeping.abort() == "requested"
+            with pytest.raises(TaskAbortedError, match="stopped itself"):
+                await sleeping.result(timeout=30.0)
+        queued = await client.add(1, 2).send()
+        with pytest.raises(TaskTimeoutError):
+            await queued.result(timeout=0.05)
+
+    run(scenario())
+
+
+def limits(values: Any, size: int) -> Any:
+    return values.Everything(
+        b=255, flag=True, s=-(1 << 15), i=-(1 << 31), l=-(1 << 63), f=-math_.inf, d=math_.nan,
+        type='ä\0"\U0001f980', colour=values.Colour(12), bytes=b"\xff" * size,
+        names={-(1 << 31): ""}, children=[values.Everything()],
+        ratios={0.1: (1 << 63) - 1, math_.inf: 0},
+    )  # fmt: skip
+
+
+def echo_servant(values: Any) -> Any:
+    class Echo(values.Derived):  # type: ignore[misc, name-defined]
+        def add(self, one: int, two: int, ctx: Any) -> int:
+            return one + two
+
+        def new(self, ctx: Any) -> None:
+            return None
+
+        def echo(self, value: Any, tree: Any, ctx: Any) -> Any:
+            return value
+
+        def in_group(self, group: str, data: bytes, ratios: Any, ctx: Any) -> str:
+            return f"{group} {len(data)} {len(ratios)}"
+
+        def mix(self, one: Any, two: Any, names: Any, ctx: Any) -> Any:
+            return one
+
+    return Echo()
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether they are equal, also if both are no numbers."""
+    return repr(one) == repr(other)
+
+
+def test_values_at_their_limits_come_back(values: Any, endpoint: str) -> None:
+    async def scenario() -> None:
+        tasks = await Tasks.open(endpoint)
+        client = values.DerivedTasks(tasks).in_group("limits")
+        async with Worker(tasks).group("limits", echo_servant(values)):
+            largest = limits(values, (1 << 20) - 1000)
+            handle = await client.echo(largest, []).send()
+            assert same(await handle.result(timeout=30.0), largest)
+            with pytest.raises(RpcError, match="the limit is 1048576"):
+                await client.echo(limits(values, 1 << 20), []).send()
+            with pytest.raises(MarshalError):
+                client.add(1 << 31, 0)
+            small = limits(values, 3)
+            task_id = await tasks.client.send("limits", "echo", small, [])
+            handle = TaskHandle.of(tasks, task_id, values.Everything)
+            assert same(await handle.result(timeout=30.0), small)
+            red = await client.mix(values.Colour.RED, values.Colour.green, {}).send()
+            assert await red.result(timeout=30.0) is values.Colour.RED
+            assert await (await client.new().send()).result(timeout=30.0) is None
+            text = await client.in_group_("x", b"abc", {math_.nan: 1}).send()
+            assert await text.result(timeout=30.0) == "x 3 1"
+            # Of an interface that has changed since.
+            options = {"signature": "long(int)"}
+            task = Task("", "limits", "tasks.Base.add", MARSHALLED, b"\0\0\0\1", options)
+            result = await tasks.client.get_result(await tasks.client.send_task(task), 30)
+            assert (result.status, result.retries) == (Status.FAILURE, 0)
+            assert "`long(int)`, expected `long(int,int)`" in result.error
 
     run(scenario())
 

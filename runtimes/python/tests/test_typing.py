@@ -52,7 +52,8 @@ def write_guide(folder: pathlib.Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The recorded code as packages, and programs that use it."""
     folder = tmp_path_factory.mktemp("typing")
-    for name, source in (("golden", GOLDEN), ("golden_blocking", GOLDEN / "blocking")):
+    packages = {"golden": ".", "golden_blocking": "blocking", "golden_tasks": "tasks"}
+    for name, source in ((name, GOLDEN / source) for name, source in packages.items()):
         (folder / name).mkdir()
         (folder / name / "__init__.py").touch()
         for path in source.glob("*.py"):
@@ -97,7 +98,7 @@ def test_pyright_has_nothing_to_say(folder: pathlib.Path) -> None:
 def test_each_module_can_be_imported_first(folder: pathlib.Path) -> None:
     modules = [
         f"{name}.{path.stem}"
-        for name in ("golden", "golden_blocking")
+        for name in ("golden", "golden_blocking", "golden_tasks")
         for path in (folder / name).glob("*.py")
         if path.stem != "__init__"
     ]

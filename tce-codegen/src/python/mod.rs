@@ -10,6 +10,7 @@ mod names;
 mod options;
 mod proxy;
 mod servant;
+mod tasks;
 mod types;
 
 use tce_idl::lint::Language;
@@ -37,7 +38,7 @@ impl Backend for Python {
 
     fn generate(&self, model: &Model, options: &Options) -> Result<Vec<GeneratedFile>, Error> {
         let options = options.python.parse()?;
-        let names = Names::of(model);
+        let names = Names::of(model, options.has_tasks);
         let imports = imports::of(model)?;
         Ok((0..)
             .map(ModuleId)
@@ -77,6 +78,9 @@ impl Unit<'_> {
                 self.operation_constants(id, &mut code);
                 self.servant(id, &mut code);
                 self.proxy(id, &mut code);
+                if self.options.has_tasks {
+                    self.task_client(id, &mut code);
+                }
             }
             if !self.imports.late.is_empty() {
                 code.blank(2);
@@ -96,6 +100,9 @@ impl Unit<'_> {
         code.line("from __future__ import annotations");
         code.blank(1);
         code.line(&format!("from {runtime} import codegen as _rt"));
+        if self.options.has_tasks {
+            code.line(&format!("from {runtime}.tasks import codegen as _tasks"));
+        }
         if !self.imports.early.is_empty() {
             code.blank(1);
             self.import(&self.imports.early, code);
@@ -127,6 +134,7 @@ impl Unit<'_> {
                         names.extend(self.servant_alias(id));
                     }
                     names.push(&interface.proxy);
+                    names.extend(interface.tasks.as_ref().map(|it| it.class.as_str()));
                 }
             }
         }

@@ -20,6 +20,12 @@ use crate::naming::Scope;
 /// of servants, which would hide a type of its name.
 const RESERVED_TYPES: &[&str] = &["_interface", "_rt", "annotations"];
 
+/// The module of what clients of tasks use, where they are asked for.
+const TASKS: &str = "_tasks";
+
+/// What clients of tasks have themselves.
+const RESERVED_TASKS: &[&str] = &["_group", "_interface", "_rt", "_task", "_tasks", "in_group"];
+
 /// Python's builtin names up to 3.14. Generated code uses some of them, and type checkers
 /// take an annotation for the builtin one where a type of its name is declared later.
 const BUILTINS: &str = "abs aiter all anext any ArithmeticError ascii AssertionError AttributeError \
@@ -146,6 +152,16 @@ pub(super) struct InterfaceNames {
     pub(super) proxy: String,
     /// Of its own operations, in declared order.
     pub(super) operations: Vec<OperationNames>,
+    /// Of its client of tasks, where it is asked for.
+    pub(super) tasks: Option<TaskNames>,
+}
+
+/// The names of a client of tasks.
+pub(super) struct TaskNames {
+    /// The class.
+    pub(super) class: String,
+    /// Of its own operations, in declared order.
+    pub(super) methods: Vec<String>,
 }
 
 /// The names that come from one operation.
@@ -163,7 +179,7 @@ pub(super) struct OperationNames {
 }
 
 impl Names {
-    pub(super) fn of(model: &Model) -> Self {
+    pub(super) fn of(model: &Model, has_tasks: bool) -> Self {
         let mut scope = Scope::new([]);
         let modules: Vec<_> = model
             .modules
@@ -176,7 +192,8 @@ impl Names {
             .iter()
             .map(|_| {
                 let aliases = aliases.iter().map(String::as_str);
-                let reserved = RESERVED_TYPES.iter().copied().chain(aliases);
+                let tasks = has_tasks.then_some(TASKS);
+                let reserved = RESERVED_TYPES.iter().copied().chain(aliases).chain(tasks);
                 Scope::new(reserved.chain(BUILTINS.split_ascii_whitespace()))
             })
             .collect();
@@ -241,7 +258,37 @@ impl Names {
         for (interface, alias) in names.interfaces.iter_mut().zip(aliases) {
             interface.servant_alias = alias;
         }
+        if has_tasks {
+            for (interface, names) in model.interfaces.iter().zip(&mut names.interfaces) {
+                let wanted = format!("{}Tasks", interface.name);
+                names.tasks = Some(TaskNames {
+                    class: claim_in(interface.module, &wanted),
+                    methods: Vec::new(),
+                });
+            }
+            names.name_task_methods(model);
+        }
         names
+    }
+
+    /// Names the methods of the clients of tasks, which have those of their bases.
+    fn name_task_methods(&mut self, model: &Model) {
+        for id in (0..).map(InterfaceId).take(model.interfaces.len()) {
+            let mut scope = Scope::new(RESERVED_TASKS.iter().copied());
+            let mut lineage: Vec<_> = model.lineage(id).collect();
+            lineage.reverse();
+            let mut methods = Vec::new();
+            for id in lineage {
+                let operations = &self.interfaces[id.0 as usize].operations;
+                let operations = operations.iter();
+                methods = operations
+                    .map(|it| scope.claim(it.method.clone()))
+                    .collect();
+            }
+            if let Some(tasks) = &mut self.interfaces[id.0 as usize].tasks {
+                tasks.methods = methods;
+            }
+        }
     }
 
     fn all_interfaces(
@@ -290,6 +337,7 @@ impl Names {
                 servant_alias: None,
                 proxy: proxy.clone(),
                 operations: operations.remove(&id).unwrap_or_default(),
+                tasks: None,
             })
             .collect()
     }

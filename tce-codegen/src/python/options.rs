@@ -20,6 +20,7 @@ const RUNTIME: &str = "tce";
 pub struct PythonOptions {
     api: PythonApi,
     runtime: Option<String>,
+    has_tasks: bool,
 }
 
 /// How generated Python calls and serves.
@@ -62,6 +63,14 @@ impl PythonOptions {
         self
     }
 
+    /// Sets whether each interface has a class that sends its operations as tasks (`MathTasks`);
+    /// false by default.
+    #[must_use]
+    pub fn tasks(mut self, has_tasks: bool) -> Self {
+        self.has_tasks = has_tasks;
+        self
+    }
+
     /// Checks the options, as generating code does.
     ///
     /// # Errors
@@ -82,6 +91,7 @@ impl PythonOptions {
         Ok(Parsed {
             api: self.api,
             runtime: runtime.to_owned(),
+            has_tasks: self.has_tasks,
         })
     }
 }
@@ -90,6 +100,7 @@ impl PythonOptions {
 pub(super) struct Parsed {
     pub(super) api: PythonApi,
     pub(super) runtime: String,
+    pub(super) has_tasks: bool,
 }
 
 fn is_identifier(name: &str) -> bool {

@@ -4,7 +4,7 @@
 use tce_codegen::{Error, GeneratedFile, Options, PythonApi, PythonOptions, generate};
 
 use crate::compare::compare;
-use crate::features::{golden, golden_dir};
+use crate::features::{golden, golden_dir, tasks, tasks_dir};
 
 fn code(api: PythonApi) -> Vec<GeneratedFile> {
     let mut options = Options::default();
@@ -16,6 +16,13 @@ fn code(api: PythonApi) -> Vec<GeneratedFile> {
 fn every_feature_gives_the_recorded_code() {
     compare(&code(PythonApi::Asyncio), &golden_dir());
     compare(&code(PythonApi::Blocking), &golden_dir().join("blocking"));
+}
+
+#[test]
+fn clients_of_tasks_are_as_recorded() {
+    let mut options = Options::default();
+    options.python = PythonOptions::default().tasks(true);
+    compare(&tasks("python", &options), &tasks_dir());
 }
 
 #[test]

@@ -48,6 +48,14 @@ class Operation(Generic[T]):
         self._codecs: Sequence[Codec[Any]] | None = None
         self._result: Codec[T] | None = None
 
+    def layout(self) -> str:
+        """What the result and the parameters are on the wire: `long(int,int)`. Two programs
+        understand each other if the texts are equal."""
+        shown: list[Codec[Any]] = []
+        result = self._returns().layout(shown)
+        parameters = ",".join(codec.layout(shown) for codec in self._parameters())
+        return f"{result}({parameters})"
+
     def encode_parameters(self, arguments: tuple[Any, ...]) -> bytearray:
         """Raises `MarshalError` if a type can't express its argument."""
         codecs = self._codecs
@@ -87,7 +95,6 @@ class Operation(Generic[T]):
         if result is None:
             result = self._result = self._returns()
         return result.read(Reader(data, start, end, limits.max_depth))
-
 
     def decode_exception(self, extra: Extra, max_depth: int) -> UserException | None:
         """The exception in the extra of an error RETURN, if the operation declares it.

@@ -90,6 +90,11 @@ class Codec(Generic[T]):
         """
         raise NotImplementedError
 
+    def layout(self, shown: list[Any]) -> str:
+        """What the type is on the wire, as `spec/tasks.md` writes it. `shown` are the codecs of the
+        structs that the text has already."""
+        raise NotImplementedError
+
 
 class _Number(Codec[Any]):
     __slots__ = ("_name", "_struct")
@@ -97,6 +102,9 @@ class _Number(Codec[Any]):
     def __init__(self, name: str, layout: str) -> None:
         self._name = name
         self._struct = _struct.Struct(layout)
+
+    def layout(self, shown: list[Any]) -> str:
+        return self._name
 
     @property
     def min_size(self) -> int:
@@ -125,6 +133,9 @@ class _Bool(Codec[bool]):
     def min_size(self) -> int:
         return 1
 
+    def layout(self, shown: list[Any]) -> str:
+        return "bool"
+
     def write(self, out: bytearray, value: bool) -> None:
         out.append(1 if value else 0)
 
@@ -138,6 +149,9 @@ class _String(Codec[str]):
     @property
     def min_size(self) -> int:
         return 4
+
+    def layout(self, shown: list[Any]) -> str:
+        return "string"
 
     def write(self, out: bytearray, value: str) -> None:
         try:
@@ -163,6 +177,9 @@ class _Bytes(Codec[bytes]):
     def min_size(self) -> int:
         return 4
 
+    def layout(self, shown: list[Any]) -> str:
+        return "[byte]"
+
     def write(self, out: bytearray, value: bytes) -> None:
         try:
             data = memoryview(value)
@@ -183,6 +200,9 @@ class _Void(Codec[None]):
     @property
     def min_size(self) -> int:
         return 0
+
+    def layout(self, shown: list[Any]) -> str:
+        return "void"
 
     def write(self, out: bytearray, value: None) -> None:
         if value is not None:
@@ -207,6 +227,9 @@ class _Sequence(Codec[list[V]]):
         if self._element is None:
             self._element = self._resolve()
         return self._element
+
+    def layout(self, shown: list[Any]) -> str:
+        return f"[{self._codec().layout(shown)}]"
 
     def write(self, out: bytearray, value: list[V]) -> None:
         write = self._codec().write
@@ -240,6 +263,10 @@ class _Dictionary(Codec[dict[K, V]]):
         if self._entry is None:
             self._entry = self._key(), self._value()
         return self._entry
+
+    def layout(self, shown: list[Any]) -> str:
+        key, value = (codec.layout(shown) for codec in self._codecs())
+        return f"<{key}:{value}>"
 
     def write(self, out: bytearray, value: dict[K, V]) -> None:
         key_codec, value_codec = self._codecs()
@@ -280,6 +307,13 @@ class _StructCodec(Codec[T]):
             self._min_size = sum(codec.min_size for _, codec in members)
             self._fields = [(attrgetter(name), codec) for name, codec in members]
         return self._fields
+
+    def layout(self, shown: list[Any]) -> str:
+        if self in shown:
+            return f"#{shown.index(self)}"
+        shown.append(self)
+        members = ",".join(codec.layout(shown) for _, codec in self._members())
+        return f"{{{members}}}"
 
     def write(self, out: bytearray, value: T) -> None:
         try:
@@ -327,6 +361,9 @@ class _EnumCodec(Codec[E]):
     @property
     def min_size(self) -> int:
         return INT.min_size
+
+    def layout(self, shown: list[Any]) -> str:
+        return INT.layout(shown)
 
     def write(self, out: bytearray, value: E) -> None:
         INT.write(out, value)

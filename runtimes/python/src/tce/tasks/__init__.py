@@ -22,6 +22,14 @@ from ._client import (
     TaskTimeoutError,
 )
 from ._control import AbortTask, NoRetry, TaskControl, task_of
+from ._typed import (
+    TaskAbortedError,
+    TaskCall,
+    TaskError,
+    TaskExpiredError,
+    TaskFailedError,
+    TaskHandle,
+)
 from ._worker import Worker
 
 __all__ = [
@@ -29,8 +37,14 @@ __all__ = [
     "Backoff",
     "NoRetry",
     "Status",
+    "TaskAbortedError",
+    "TaskCall",
     "TaskClient",
     "TaskControl",
+    "TaskError",
+    "TaskExpiredError",
+    "TaskFailedError",
+    "TaskHandle",
     "TaskNotFoundError",
     "TaskResult",
     "TaskTimeoutError",

@@ -8,6 +8,7 @@ import json
 import os
 import time
 import uuid
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,9 @@ from ._json import is_dict, to_json
 from ._queue import QueuePrx, Record, Task
 
 JSON = "application/json"
+"""The content type of a body that is an array of the arguments."""
+MARSHALLED = "application/x-tce"
+"""The content type of a body that is the marshalled parameters."""
 MAX_WAIT = 20.0
 """The longest wait of one call, in seconds; longer waits are repeated calls."""
 CALL_TIME = 5.0
@@ -168,17 +172,17 @@ class TaskClient:
         Sending an id again has no effect, so a send whose outcome is unknown can be repeated with
         its `task_id`, a UUID. Raises `RpcError` if the queue refuses the task or fails.
         """
-        options = dict(self._options)
+        body = json.dumps([to_json(value) for value in arguments]).encode()
+        task = Task(task_id or "", group, operation, JSON, body)
+        return await self.send_task(task)
+
+    async def send_task(self, task: Task) -> str:
+        """For typed clients: sends a task with the settings of the client, and its own options. An
+        id is made if there is none."""
+        options = {**self._options, **task.options}
         if self._run_after is not None:
             options["run_at"] = str(_millis(time.time() + self._run_after))
-        task = Task(
-            id=task_id or _new_id(),
-            group=group,
-            operation=operation,
-            contentType=JSON,
-            body=json.dumps([to_json(value) for value in arguments]).encode(),
-            options=options,
-        )
+        task = replace(task, id=task.id or _new_id(), options=options)
         return await self._queue.send(task, timeout=CALL_TIME)
 
     async def get_result(self, task_id: str, timeout: float) -> TaskResult:
@@ -187,6 +191,15 @@ class TaskClient:
         Raises `TaskTimeoutError`, `TaskNotFoundError`, or `RpcError` if the queue fails.
         """
         return await self._wait(task_id, timeout, True)
+
+    async def state(self, task_id: str) -> TaskResult:
+        """The present state. Raises `TaskNotFoundError`, or `RpcError` if the queue fails."""
+        try:
+            return TaskResult(await self._queue.result(task_id, 0, False, timeout=CALL_TIME))
+        except RpcError as error:
+            if error.code == _NOT_FOUND:
+                raise TaskNotFoundError(f"there is no task {task_id}") from None
+            raise
 
     async def get_result2(self, task_id: str, timeout: float) -> TaskResult:
         """The state once the first attempt has begun, or the result. Raises as `get_result`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import math
 import types
 import typing
 from typing import Any, TypeGuard
@@ -25,6 +26,8 @@ def to_json(value: Any) -> Any:
     """A value as JSON has it. Raises `TypeError` for a value of no IDL type."""
     if isinstance(value, Enum):
         return value.name if value.is_known else int(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, bytes | bytearray):
@@ -42,7 +45,7 @@ def to_json(value: Any) -> Any:
 def _key(key: Any) -> str:
     if isinstance(key, bool):
         return "true" if key else "false"
-    return str(key)
+    return str(to_json(key))
 
 
 def from_json(hint: Any, value: Any) -> Any:
@@ -63,6 +66,8 @@ def from_json(hint: Any, value: Any) -> Any:
             return hint(value)
     if hint is bytes and isinstance(value, str):
         return base64.b64decode(value, validate=True)
+    if hint is bytes and is_list(value):
+        return bytes(value)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and is_dict(value):
         hints = typing.get_type_hints(hint)
         unknown = value.keys() - hints.keys()
@@ -71,9 +76,13 @@ def from_json(hint: Any, value: Any) -> Any:
         return hint(**{name: from_json(hints[name], entry) for name, entry in value.items()})
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    if hint is float and value in ("NaN", "Infinity", "-Infinity"):
+        return float(value)
+    if hint is int and isinstance(value, str) and value.removeprefix("-").isdecimal():
+        return int(value)
     if isinstance(hint, type) and type(value) is hint and hint in (bool, int, str):
         return value
-    if hint is types.NoneType and value is None:
+    if hint in (None, types.NoneType) and value is None:
         return None
     raise ValueError(f"expected {_name(hint)}, got {value!r}")
 
@@ -85,6 +94,6 @@ def _name(hint: Any) -> str:
 def _from_key(hint: Any, key: str) -> Any:
     if hint is bool and key in ("true", "false"):
         return key == "true"
-    if hint is int:
-        return int(key)
+    if hint in (int, float):
+        return from_json(float, key) if key[-1:] in ("N", "y") else hint(key)
     return from_json(hint, key)

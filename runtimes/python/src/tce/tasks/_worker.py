@@ -11,12 +11,13 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
-from .._errors import Fault, MarshalError, RpcError
+from .._errors import DecodeError, Fault, MarshalError, RpcError
+from .._options import Limits
 from .._servant import Interface, Operation, Servant
-from ._client import CALL_TIME, JSON, Status, Tasks
+from ._client import CALL_TIME, JSON, MARSHALLED, Status, Tasks
 from ._control import AbortTask, NoRetry, TaskContext, TaskControl
 from ._json import from_json, is_list, to_json
-from ._queue import Lease, Outcome
+from ._queue import Lease, Outcome, Task
 
 _LEASE_WAIT = 1.0
 """How long one look for tasks lasts, in seconds."""
@@ -50,8 +51,32 @@ class _Target:
         names = [name for name in inspect.signature(declared).parameters if name != "self"]
         self.parameters = [(name, hints[name]) for name in names[:-1]]
 
-    async def run(self, body: bytes, context: TaskContext) -> Any:
+    async def run(self, task: Task, context: TaskContext) -> Any:
         """Decodes the arguments, and calls the method; a blocking one in a thread."""
+        arguments = self._arguments(task)
+        if inspect.iscoroutinefunction(self.method):
+            return await self.method(*arguments, context)
+        return await asyncio.to_thread(self.method, *arguments, context)
+
+    def _arguments(self, task: Task) -> list[Any]:
+        own = self.operation.layout()
+        signature = task.options.get("signature", own)
+        if signature != own:
+            raise _Failure(
+                f"{self.name}: the sender has the layout `{signature}`, expected `{own}`: generate "
+                "its code again from the IDL of this worker"
+            )
+        if task.contentType == MARSHALLED:
+            try:
+                end = len(task.body)
+                return self.operation.decode_parameters(task.body, 0, end, Limits())
+            except DecodeError as error:
+                raise _Failure(f"{self.name}: {error}") from None
+        if task.contentType == JSON:
+            return self._from_json(task.body)
+        raise _Failure(f"the body is `{task.contentType}`: expected {JSON} or {MARSHALLED}")
+
+    def _from_json(self, body: bytes) -> list[Any]:
         try:
             values = json.loads(body)
         except ValueError as error:
@@ -71,34 +96,38 @@ class _Target:
             self.operation.encode_parameters(tuple(arguments))
         except MarshalError as error:
             raise _Failure(f"{self.name}: {error}") from None
-        if inspect.iscoroutinefunction(self.method):
-            return await self.method(*arguments, context)
-        return await asyncio.to_thread(self.method, *arguments, context)
+        return arguments
 
 
 class _Group:
     def __init__(self, name: str, servants: tuple[Servant, ...], concurrency: int) -> None:
         self.name = name
         self.concurrency = concurrency
-        self.targets: list[_Target] = []
+        self.targets: dict[str, _Target] = {}
+        """By the full name; an inherited operation has those of all interfaces that have it."""
         for servant in servants:
+            inheriting: list[tuple[type[Servant], str]] = []
             for class_ in type(servant).__mro__:
                 interface = class_.__dict__.get("_interface")
                 if isinstance(interface, Interface) and issubclass(class_, Servant):
-                    for name, operation in interface.operations.items():
-                        target = _Target(class_, operation, getattr(servant, name))
-                        self.targets.append(target)
+                    inheriting.append((class_, interface.name))
+                    for method, operation in interface.operations.items():
+                        target = _Target(class_, operation, getattr(servant, method))
+                        spelled = operation.name.rsplit("::", 1)[1]
+                        for derived, name in inheriting:
+                            if issubclass(derived, class_):
+                                self.targets[f"{name}.{spelled}"] = target
 
     def find(self, name: str) -> _Target:
         """An operation by its full name, or the end of one."""
-        found = [it for it in self.targets if f".{it.name}".endswith(f".{name}")]
-        exact = [it for it in found if it.name == name]
-        found = exact or found
+        names = [name] if name in self.targets else self.targets
+        found = [self.targets[full] for full in names if f".{full}".endswith(f".{name}")]
+        found = list(dict.fromkeys(found))
         if not found:
             raise _Failure(f"the group `{self.name}`: there is no operation `{name}`")
         if len(found) > 1:
-            names = " or ".join(f"`{it.name}`" for it in found)
-            raise _Failure(f"the group `{self.name}`: `{name}` is ambiguous: write {names}")
+            full_names = " or ".join(f"`{it.name}`" for it in found)
+            raise _Failure(f"the group `{self.name}`: `{name}` is ambiguous: write {full_names}")
         return found[0]
 
 
@@ -190,9 +219,7 @@ class Worker:
             if key.startswith(prefix)
         }
         try:
-            if task.contentType != JSON:
-                raise _Failure(f"the body is `{task.contentType}`: expected {JSON}")
-            running = group.find(task.operation).run(task.body, TaskContext(control, extra))
+            running = group.find(task.operation).run(task, TaskContext(control, extra))
             value = await asyncio.wait_for(running, limit)
         except (_Failure, NoRetry) as error:
             return Outcome(status=Status.FAILURE, error=str(error))
