@@ -41,6 +41,8 @@ mod faults;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod multi_calls;
+#[cfg(test)]
 mod poison;
 #[cfg(test)]
 mod recovery;

@@ -30,6 +30,7 @@ fn queue() -> MqEndpoint {
 
 fn publication(number: u8, expires_in: Option<Duration>) -> Publication {
     Publication {
+        is_mandatory: false,
         body: vec![number],
         queue: None,
         is_persistent: true,
