@@ -378,7 +378,16 @@ impl ConfigParser<'_> {
                     self.python_option(value.span(), |python| python.tasks(has_tasks));
                 }
             }
-            _ => self.unknown("setting of [python]", key, &["runtime", "api", "tasks"]),
+            "multi-calls" => {
+                if let Some(has_multi_calls) = self.boolean(value) {
+                    self.python_option(value.span(), |it| it.multi_calls(has_multi_calls));
+                }
+            }
+            _ => self.unknown(
+                "setting of [python]",
+                key,
+                &["runtime", "api", "tasks", "multi-calls"],
+            ),
         }
     }
 

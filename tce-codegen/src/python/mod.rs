@@ -8,6 +8,7 @@ mod docs;
 mod imports;
 mod names;
 mod options;
+mod multi_call;
 mod proxy;
 mod servant;
 mod tasks;
@@ -81,6 +82,9 @@ impl Unit<'_> {
                 if self.options.has_tasks {
                     self.task_client(id, &mut code);
                 }
+                if self.options.has_multi_calls {
+                    self.multi_call(id, &mut code);
+                }
             }
             if !self.imports.late.is_empty() {
                 code.blank(2);
@@ -135,6 +139,9 @@ impl Unit<'_> {
                     }
                     names.push(&interface.proxy);
                     names.extend(interface.tasks.as_ref().map(|it| it.class.as_str()));
+                    if self.options.has_multi_calls {
+                        names.push(&interface.multi_call);
+                    }
                 }
             }
         }

@@ -150,6 +150,8 @@ pub(super) struct InterfaceNames {
     pub(super) servant_alias: Option<String>,
     /// The class that calls the interface.
     pub(super) proxy: String,
+    /// The class that calls it at all members of a topic.
+    pub(super) multi_call: String,
     /// Of its own operations, in declared order.
     pub(super) operations: Vec<OperationNames>,
     /// Of its client of tasks, where it is asked for.
@@ -268,6 +270,10 @@ impl Names {
             }
             names.name_task_methods(model);
         }
+        // Last, so that they rename nothing in files from before them.
+        for (names, interface) in names.interfaces.iter_mut().zip(&model.interfaces) {
+            names.multi_call = claim_in(interface.module, &format!("{}Multi", interface.name));
+        }
         names
     }
 
@@ -336,6 +342,7 @@ impl Names {
                 servant: servant.clone(),
                 servant_alias: None,
                 proxy: proxy.clone(),
+                multi_call: String::new(),
                 operations: operations.remove(&id).unwrap_or_default(),
                 tasks: None,
             })

@@ -21,6 +21,7 @@ pub struct PythonOptions {
     api: PythonApi,
     runtime: Option<String>,
     has_tasks: bool,
+    has_multi_calls: bool,
 }
 
 /// How generated Python calls and serves.
@@ -71,10 +72,20 @@ impl PythonOptions {
         self
     }
 
+    /// Sets whether each interface has a class that calls all programs behind a topic at
+    /// once (`ServerMulti` beside `ServerPrx`); false by default, and for
+    /// [`PythonApi::Asyncio`] alone.
+    #[must_use]
+    pub fn multi_calls(mut self, has_multi_calls: bool) -> Self {
+        self.has_multi_calls = has_multi_calls;
+        self
+    }
+
     /// Checks the options, as generating code does.
     ///
     /// # Errors
-    /// [`Error::Options`] where the runtime is not the name of a package.
+    /// [`Error::Options`] where the runtime is not the name of a package, or the API has no
+    /// multi-calls.
     pub fn validate(&self) -> Result<(), Error> {
         self.parse().map(drop)
     }
@@ -88,10 +99,17 @@ impl PythonOptions {
                 message: format!("`{runtime}` is not the name of a package"),
             });
         }
+        if self.has_multi_calls && self.api == PythonApi::Blocking {
+            return Err(Error::Options {
+                language: LANGUAGE.name(),
+                message: "multi-calls need the API asyncio".to_owned(),
+            });
+        }
         Ok(Parsed {
             api: self.api,
             runtime: runtime.to_owned(),
             has_tasks: self.has_tasks,
+            has_multi_calls: self.has_multi_calls,
         })
     }
 }
@@ -101,6 +119,7 @@ pub(super) struct Parsed {
     pub(super) api: PythonApi,
     pub(super) runtime: String,
     pub(super) has_tasks: bool,
+    pub(super) has_multi_calls: bool,
 }
 
 fn is_identifier(name: &str) -> bool {
@@ -124,5 +143,12 @@ mod tests {
             .runtime("_a.b1")
             .validate()
             .unwrap();
+    }
+
+    #[test]
+    fn the_blocking_api_has_no_multi_calls() {
+        let options = PythonOptions::default().multi_calls(true);
+        options.validate().unwrap();
+        options.api(PythonApi::Blocking).validate().unwrap_err();
     }
 }

@@ -10,8 +10,8 @@ use super::options::PythonApi;
 use super::servant::literal;
 use crate::source::SourceWriter;
 
-const TIMEOUT: &str = "timeout: float | None = None";
-const EXTRA: &str = "extra: _rt.Extra = None";
+pub(super) const TIMEOUT: &str = "timeout: float | None = None";
+pub(super) const EXTRA: &str = "extra: _rt.Extra = None";
 
 impl Unit<'_> {
     /// The constants of an interface that describe its operations.
@@ -230,12 +230,16 @@ struct Method<'m> {
 }
 
 impl Method<'_> {
-    /// A tuple of the arguments.
     fn arguments(&self) -> String {
-        match self.names.parameters.as_slice() {
-            [one] => format!("({one},)"),
-            several => format!("({})", several.join(", ")),
-        }
+        arguments(self.names)
+    }
+}
+
+/// A tuple of the arguments.
+pub(super) fn arguments(names: &OperationNames) -> String {
+    match names.parameters.as_slice() {
+        [one] => format!("({one},)"),
+        several => format!("({})", several.join(", ")),
     }
 }
 

@@ -26,6 +26,21 @@ fn clients_of_tasks_are_as_recorded() {
 }
 
 #[test]
+fn multi_calls_are_written_where_they_are_asked_for() {
+    let mut options = Options::default();
+    options.python = PythonOptions::default().multi_calls(true);
+    let mut files = golden("python", &options);
+    let written = [
+        "across.py",
+        "across_base.py",
+        "inheritance.py",
+        "parameters.py",
+    ];
+    files.retain(|file| written.iter().any(|name| file.path.as_os_str() == *name));
+    compare(&files, &golden_dir().join("multi_calls"));
+}
+
+#[test]
 fn the_same_idl_gives_the_same_code() {
     assert_eq!(code(PythonApi::Asyncio), code(PythonApi::Asyncio));
 }

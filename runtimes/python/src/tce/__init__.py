@@ -23,6 +23,7 @@ from ._errors import (
     UserException,
 )
 from ._mq_config import ConfigError, MqConfig
+from ._multi_call import MultiCall, MultiProxy, Replies, Reply
 from ._options import CallRecord, ConnectionLimits, Limits, Options, TlsFiles
 from ._proxy import Proxy
 from ._servant import Servant
@@ -54,9 +55,13 @@ __all__ = [
     "Limits",
     "MarshalError",
     "MqConfig",
+    "MultiCall",
+    "MultiProxy",
     "Options",
     "Pending",
     "Proxy",
+    "Replies",
+    "Reply",
     "RpcAdapterMQ",
     "RpcCommAdapter",
     "RpcCommunicator",

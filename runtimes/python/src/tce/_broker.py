@@ -187,6 +187,8 @@ class _Properties:
 
     expires_in: float | None = None
     is_mandatory: bool = True
+    needs_reader: bool = False
+    """Whether it fails if no program reads the topic."""
     headers: dict[str, int] | None = None
     content_type: str | None = None
 
@@ -317,6 +319,7 @@ class Publisher(_Reconnecting):
         *,
         expires_in: float | None = None,
         is_mandatory: bool = True,
+        needs_reader: bool = False,
         headers: dict[str, int] | None = None,
     ) -> None:
         """Publishes to an endpoint, or to a queue by its name.
@@ -325,10 +328,11 @@ class Publisher(_Reconnecting):
         """
         self.waiting += len(body)
         try:
-            if endpoint is not None and endpoint.batch and headers is None:
+            is_alone = headers is not None or needs_reader
+            if endpoint is not None and endpoint.batch and not is_alone:
                 await self._publish_in_batch(body, endpoint, queue, expires_in)
             else:
-                properties = _Properties(expires_in, is_mandatory, headers)
+                properties = _Properties(expires_in, is_mandatory, needs_reader, headers)
                 await self._publish_now(body, endpoint, queue, properties)
         finally:
             self.waiting -= len(body)
@@ -393,14 +397,16 @@ class Publisher(_Reconnecting):
         try:
             if endpoint is not None and endpoint.address.is_topic:
                 exchange = await channel.get_exchange(endpoint.address.name, ensure=False)
-                # A broadcast without a reader is no error.
-                key, is_mandatory = endpoint.address.subject, False
+                # A broadcast without a reader is no error, unless its caller says so.
+                key, is_mandatory = endpoint.address.subject, properties.needs_reader
             else:
                 exchange = channel.default_exchange
                 key = endpoint.address.name if endpoint is not None else queue
             await exchange.publish(message, key, mandatory=is_mandatory)
         except (DeliveryError, PublishError) as error:
             text = f"the broker did not accept the message for `{queue}`"
+            if properties.needs_reader and endpoint is not None and isinstance(error, PublishError):
+                text = f"no program reads the topic `{endpoint.address.name}` at the broker"
             raise Unpublished(ErrorCode.SENDFAILED, text) from error
         except asyncio.CancelledError:
             # The library cancels what waits for a confirmation of a lost connection.

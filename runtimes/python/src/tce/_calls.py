@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from typing import Any, TypeVar
 
@@ -59,27 +60,47 @@ class Pending(asyncio.Future[T]):
             self.set_exception(error)
 
 
+class Collector(abc.ABC):
+    """A multi-call, which takes RETURNs until it is forgotten."""
+
+    operation: Operation[Any]
+    deadline: float
+
+    @abc.abstractmethod
+    def sent_as(self, sequence: int) -> None:
+        """It is about to be sent."""
+
+    @abc.abstractmethod
+    def received(self, errcode: int, extra: Extra, data: bytes, start: int, end: int) -> None:
+        """A RETURN has arrived."""
+
+    @abc.abstractmethod
+    def fail(self, code: int, text: str) -> None:
+        """Ends it with an error, unless it has ended."""
+
+
 class CallTable:
     """The calls of a stream or of a queue by their sequence. One timer watches all deadlines."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, peer: str, limits: Limits) -> None:
         self.loop = loop
         self.peer = peer
-        self._limits = limits
+        self.limits = limits
         self._calls: dict[int, Pending[Any]] = {}
+        self._collectors: dict[int, Collector] = {}
         self._sequence = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._calls) + len(self._collectors)
 
     def next_sequence(self) -> int:
         """A sequence that no call in flight has."""
         while True:
             # 0xFFFFFFFF belongs to the goodbye.
             self._sequence = self._sequence % (_message.GOODBYE - 1) + 1
-            if self._sequence not in self._calls:
+            if self._sequence not in self._calls and self._sequence not in self._collectors:
                 return self._sequence
 
     def start_at(self, sequence: int) -> None:
@@ -94,9 +115,14 @@ class CallTable:
         if self._timer is None or call.deadline < self._timer_at:
             self._watch(call.deadline)
 
+    def collect(self, call: Collector, sequence: int) -> None:
+        """Enters a multi-call that is sent now."""
+        self._collectors[sequence] = call
+
     def forget(self, sequence: int) -> None:
         """Leaves a call to its fate: its RETURN is dropped."""
-        self._calls.pop(sequence, None)
+        if self._calls.pop(sequence, None) is None:
+            self._collectors.pop(sequence, None)
 
     def complete(
         self, sequence: int, errcode: int, extra: Extra, data: bytes, start: int, end: int
@@ -104,21 +130,24 @@ class CallTable:
         """Ends the call of a RETURN. False if there is none: it came too late."""
         call = self._calls.pop(sequence, None)
         if call is None:
-            return False
+            collector = self._collectors.get(sequence)
+            if collector is not None:
+                collector.received(errcode, extra, data, start, end)
+            return collector is not None
         if extra.count:
             call.extra = extra.as_dict()
         if errcode:
             text = _message.unescape_ascii(extra.get(_message.ERROR) or "")
             exception = None
             if errcode == ErrorCode.REMOTE_EXCEPTION:
-                exception = call.operation.decode_exception(extra, self._limits.max_depth)
+                exception = call.operation.decode_exception(extra, self.limits.max_depth)
             if exception is None:
                 call.fail(errcode, text, Side.REMOTE)
             else:
                 call.raise_(exception, text)
             return True
         try:
-            result = call.operation.decode_result(data, start, end, self._limits)
+            result = call.operation.decode_result(data, start, end, self.limits)
         except DecodeError as error:
             call.fail(ErrorCode.UNSERIALIZE_FAILED, f"the result does not decode: {error}")
         else:
@@ -128,7 +157,7 @@ class CallTable:
 
     def fail(self, sequence: int, code: int, text: str) -> None:
         """Ends one call with an error."""
-        call = self._calls.pop(sequence, None)
+        call = self._calls.pop(sequence, None) or self._collectors.pop(sequence, None)
         if call is not None:
             call.fail(code, text)
 
@@ -143,6 +172,8 @@ class CallTable:
             self._timer = None
         for call in calls:
             call.fail(code, text, close_code=close_code)
+        for collector in list(self._collectors.values()):
+            collector.fail(code, text)
 
     def _watch(self, deadline: float) -> None:
         if self._timer is not None:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from . import _message
-from ._calls import CallTable, Pending
+from ._calls import CallTable, Collector, Pending
 from ._errors import (
     DecodeError,
     ErrorCode,
@@ -48,6 +48,21 @@ DESCRIBE: Operation[list[str]] = Operation(
     _message.DESCRIBE,
     lambda: [],
     lambda: sequence(lambda: STRING),
+)
+
+HELLO: Operation[None] = Operation(
+    "tce::Builtin::hello",
+    _message.BUILTIN_INTERFACE,
+    _message.HELLO,
+    lambda: [STRING],
+    lambda: VOID,
+)
+BYE: Operation[None] = Operation(
+    "tce::Builtin::bye",
+    _message.BUILTIN_INTERFACE,
+    _message.BYE,
+    lambda: [STRING],
+    lambda: VOID,
 )
 
 _ATTEMPT_FAILED = (ErrorCode.CONNECT_FAILED, ErrorCode.CONNECT_UNREACHABLE)
@@ -354,6 +369,17 @@ class Connection(abc.ABC):
     def is_connected(self) -> bool:
         """Whether a call can be sent now."""
 
+    @property
+    def is_topic(self) -> bool:
+        """Whether each program behind its endpoint gets each call."""
+        return False
+
+    def send_multi_call(
+        self, call: Collector, pairs: Mapping[str, str], params: bytearray
+    ) -> None:
+        """For the runtime: sends a call to all members of a topic."""
+        call.fail(ErrorCode.SENDFAILED, "a stream leads to one server: connect to a topic")
+
     @abc.abstractmethod
     async def close(self) -> None:
         """Ends the connection; calls in flight fail with CONNECTION_LOST."""
@@ -439,13 +465,13 @@ class Connection(abc.ABC):
         params = operation.encode_parameters(arguments)
         pairs = {**defaults, **extra} if extra else defaults
         if not self._can_send():
-            call = Pending(self.calls, operation, self._seconds(timeout))
+            call = Pending(self.calls, operation, self.seconds(timeout))
             await self._until_sendable(call)
-        await self._send_oneway(operation, pairs, params, self._seconds(timeout))
+        await self._send_oneway(operation, pairs, params, self.seconds(timeout))
 
     def _pending(self, operation: Operation[T], timeout: float | None) -> Pending[T]:
         """A call that is reported when it has ended."""
-        call = Pending(self.calls, operation, self._seconds(timeout))
+        call = Pending(self.calls, operation, self.seconds(timeout))
         if self.options.on_call is not None:
             call.add_done_callback(partial(self._report_call, operation.name, time.monotonic()))
         return call
@@ -476,8 +502,8 @@ class Connection(abc.ABC):
         seconds = time.monotonic() - context.began
         self._report(CallRecord(name, self.peer, True, context.is_oneway, seconds, code))
 
-    def _seconds(self, timeout: float | None) -> float:
-        """The timeout of a call.
+    def seconds(self, timeout: float | None) -> float:
+        """The time limit of a call that is given this one; by default that of the options.
 
         Raises `ValueError` if it is negative, too long or no number.
         """

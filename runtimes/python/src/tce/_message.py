@@ -36,6 +36,8 @@ DESCRIBE = 1
 LOGIN = 2
 REFRESH = 3
 GO_AWAY = 4
+HELLO = 5
+BYE = 6
 GOODBYE = 0xFFFF_FFFF
 """The sequence of the RETURN by which a peer says why it closes the connection."""
 
@@ -52,6 +54,10 @@ MQ_RETURN = "__mq_return__"
 LINGER_TIME = "__linger_time__"
 DEADLINE = "__deadline__"
 REDELIVERED = "__redelivered__"
+TO = "__to__"
+NOT_TO = "__not_to__"
+REPLIER = "__replier__"
+ROSTER = "__roster__"
 ERROR = "__error__"
 EXCEPTION = "__exception__"
 EXCEPTION_DATA = "__exception_data__"

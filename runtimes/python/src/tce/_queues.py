@@ -29,16 +29,24 @@ from ._broker import (
     Publisher,
     Unpublished,
 )
-from ._calls import CallTable, Pending
-from ._connection import Connection, Context, Pool, log
+from ._calls import CallTable, Collector, Pending
+from ._connection import BYE, HELLO, Connection, Context, Pool, log
 from ._errors import DecodeError, ErrorCode, MarshalError, RpcError
 from ._frame import HEADER_SIZE as FRAME_HEADER_SIZE
 from ._mq_config import MqConfig, MqEndpoint
-from ._options import Options
+from ._options import Limits, Options
+from ._roster import ANNOUNCE_PERIOD, FORGET_TIME, Roster, is_member_id, wrong_member_id
 from ._servant import Operation, Registry, Servant
 from ._stream import unix_deadline
+from ._values import STRING, Reader
 
 REPLY_PREFIX = "tce.reply."
+ANNOUNCEMENTS = (_message.HELLO, _message.BYE)
+NEWCOMER_PAUSE = 0.1
+"""Seconds after an announcement before the next one may follow."""
+LEAVE_TIME = 1.0
+"""Seconds for telling that a member leaves."""
+NO_REPLY_QUEUE = "no queue receives the RETURN; call oneway, or name one in `endpoint_pairs`"
 MAX_CACHED = 4096
 """Connections to callers that are kept, by the names of their queues."""
 
@@ -88,23 +96,45 @@ class _Delivery:
 class _QueueReply:
     """Sends the RETURN of a call that came by a queue."""
 
-    def __init__(self, connection: QueueConnection, delivery: _Delivery) -> None:
+    def __init__(
+        self, connection: QueueConnection, delivery: _Delivery, member: Roster | None
+    ) -> None:
         self._connection = connection
         self._delivery = delivery
+        self._member = member
+        """This program as a member of the topic, if the call came by one."""
 
     def send_return(
         self, call: Context, errcode: int, extra: tuple[int, bytes], params: bytes | bytearray
     ) -> bool:
         ifidx, opidx, call_id = call.indices
         header = (_message.RETURN, ifidx, opidx, errcode, call_id)
+        limit = self._connection.options.limits.max_frame - FRAME_HEADER_SIZE
+        if self._member is not None:
+            extra = self._with_replier(self._member, extra, limit - len(params))
         body = encode(call.sequence, header, extra, params)
-        if len(body) + FRAME_HEADER_SIZE > self._connection.options.limits.max_frame:
+        if len(body) > limit:
             return False
         left = call.time_left
         if left is None:
             left = self._connection.options.timeout
         self._connection.send_return(body, left)
         return True
+
+    def _with_replier(
+        self, member: Roster, extra: tuple[int, bytes], limit: int
+    ) -> tuple[int, bytes]:
+        """Adds who sends a RETURN, and the members that it knows; without these where peers
+        might not accept so much extra."""
+        count, pairs = extra
+        replier = {_message.REPLIER: member.id}
+        roster = member.complete(self._connection.calls.loop.time())
+        if roster is not None:
+            added = _message.encode_extra({**replier, _message.ROSTER: roster})
+            size = len(pairs) + len(added) + _message.COUNT_SIZE
+            if size <= min(Limits().max_extra_bytes, limit - _message.HEADER_SIZE):
+                return count + 2, pairs + added
+        return count + 1, pairs + _message.encode_extra(replier)
 
     def finished(self, call: Context) -> None:
         self._connection.queues.served -= 1
@@ -162,6 +192,50 @@ class QueueConnection(Connection):
         while publisher is not None and publisher.is_up and publisher.is_full:
             await publisher.changed()
 
+    @property
+    def is_topic(self) -> bool:
+        """Whether each program behind its endpoint gets each call."""
+        return self._endpoint is not None and self._endpoint.address.is_topic
+
+    def send_multi_call(
+        self, call: Collector, pairs: Mapping[str, str], params: bytearray
+    ) -> None:
+        """For the runtime: sends a call to all members of a topic."""
+        publisher = self._publisher
+        if publisher is None or not publisher.is_up:
+            text = "there is no broker" if publisher is None else publisher.unavailable()
+            return call.fail(ErrorCode.SENDFAILED, text)
+        if not self._can_send():
+            return call.fail(ErrorCode.SENDFAILED, "too many calls wait")
+        if self._reply_to is None:
+            return call.fail(ErrorCode.SENDFAILED, NO_REPLY_QUEUE)
+        sequence = self.calls.next_sequence()
+        left = call.deadline - self.calls.loop.time()
+        pairs = {
+            **pairs,
+            _message.LINGER_TIME: str(int(time.time() + left) + 1),
+            _message.DEADLINE: unix_deadline(self.calls.loop, call.deadline),
+            _message.MQ_RETURN: self._reply_to,
+        }
+        try:
+            body = self._encode(call.operation, sequence, _message.TWOWAY, pairs, params)
+        except (RpcError, MarshalError) as error:
+            text = error.text if isinstance(error, RpcError) else str(error)
+            return call.fail(ErrorCode.SENDFAILED, text)
+        call.sent_as(sequence)
+        self.queues.spawn(self._publish_multi_call(call, body))
+        return None
+
+    async def _publish_multi_call(self, call: Collector, body: bytes) -> None:
+        assert self._publisher is not None
+        left = call.deadline - self.calls.loop.time()
+        try:
+            await self._publisher.publish(
+                body, self._endpoint, self._queue, expires_in=left, needs_reader=True
+            )
+        except Unpublished as error:
+            call.fail(error.code, error.text)
+
     def _can_send(self) -> bool:
         publisher = self._publisher
         return (
@@ -205,8 +279,7 @@ class QueueConnection(Connection):
         self, call: Pending[Any], has_timeout: bool, pairs: Mapping[str, str], params: bytearray
     ) -> None:
         if self._reply_to is None:
-            text = "no queue receives the RETURN; call oneway, or name one in `endpoint_pairs`"
-            return call.fail(ErrorCode.SENDFAILED, text)
+            return call.fail(ErrorCode.SENDFAILED, NO_REPLY_QUEUE)
         sequence = self.calls.next_sequence()
         pairs = {
             **pairs,
@@ -243,7 +316,7 @@ class QueueConnection(Connection):
             return await super()._call_oneway(operation, arguments, timeout, extra, defaults)
         params = operation.encode_parameters(arguments)
         pairs = {**defaults, **(extra or {})}
-        time = self._seconds(timeout)
+        time = self.seconds(timeout)
         deadline = self.calls.loop.time() + time
         failure = RpcError(ErrorCode.SENDFAILED, "")
         while (left := deadline - self.calls.loop.time()) > 0:
@@ -338,6 +411,21 @@ class QueueAdapter:
         for name in self._names:
             self._queues.registries[name].add(servant)
 
+    async def join(self, member: str) -> None:
+        """Makes this program a member of its topic: it answers multi-calls as `member`,
+        ignores those that are for others, and announces itself to the other members every
+        2 s, and once more when the communicator shuts down.
+
+        The endpoint has to be open for reading and writing (`AF_READ|AF_WRITE`). The id is 1
+        to 128 printable ASCII characters without space and comma; two members with one id
+        count as one. Raises `RpcError` with CONNECT_FAILED.
+        """
+        if not is_member_id(member):
+            raise RpcError(ErrorCode.CONNECT_FAILED, wrong_member_id(member))
+        if len(self._names) != 1:
+            raise RpcError(ErrorCode.CONNECT_FAILED, "a member reads one topic alone")
+        await self._queues.join(self._names[0], member)
+
 
 class MessageQueues:
     """The message queues of a program."""
@@ -362,6 +450,9 @@ class MessageQueues:
         self._callers: dict[tuple[str, str], QueueConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        self._members: dict[str, Roster] = {}
+        """This program as a member of topics, by the name of the endpoint."""
+        self._announcers: list[asyncio.Task[None]] = []
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs a task of the queues, until they are closed."""
@@ -463,6 +554,62 @@ class MessageQueues:
             await self._consume(self._endpoint(name.strip()), is_own=False)
         return adapter
 
+    async def join(self, name: str, member: str) -> None:
+        """Makes this program a member of a topic.
+
+        Raises `RpcError`.
+        """
+        endpoint = self._endpoint(name)
+        text = ""
+        if not endpoint.address.is_topic:
+            text = f"the endpoint `{name}` is a queue, which has no members"
+        elif name in self._members:
+            text = f"this program is a member of the topic `{name}` already"
+        if text:
+            raise RpcError(ErrorCode.CONNECT_FAILED, text)
+        connection = self.connection(name)
+        roster = self._members[name] = Roster(member)
+        self._announcers.append(self.calls.loop.create_task(self._announce(roster, connection)))
+
+    async def _announce(self, member: Roster, connection: QueueConnection) -> None:
+        loop = self.calls.loop
+        while True:
+            next_at = loop.time() + ANNOUNCE_PERIOD
+            member.newcomer.clear()
+            await self._say(HELLO, member, connection, ANNOUNCE_PERIOD)
+            # Many members that come at once cause few announcements.
+            await asyncio.sleep(NEWCOMER_PAUSE)
+            try:
+                await asyncio.wait_for(member.newcomer.wait(), max(0.0, next_at - loop.time()))
+            except (TimeoutError, asyncio.TimeoutError):
+                pass
+
+    async def _say(
+        self,
+        operation: Operation[None],
+        member: Roster,
+        connection: QueueConnection,
+        timeout: float,
+    ) -> None:
+        until = time.time() + FORGET_TIME
+        # Later it would announce a member that may be gone.
+        expiry = {
+            _message.LINGER_TIME: str(int(until) + 1),
+            _message.DEADLINE: str(int(until * 1000)),
+        }
+        try:
+            await connection.call_oneway(operation, (member.id,), timeout, None, expiry)
+        except RpcError as error:
+            log.debug("a member is not announced: %s", error)
+
+    async def _leave(self) -> None:
+        """Tells the other members of each topic that this program leaves."""
+        for announcer in self._announcers:
+            announcer.cancel()
+        self._announcers.clear()
+        for name, member in self._members.items():
+            await self._say(BYE, member, self.connection(name), LEAVE_TIME)
+
     def _caller(self, endpoint: MqEndpoint, queue: str | None) -> QueueConnection:
         """The connection to the queue that a CALL names."""
         key = (endpoint.name, queue or "")
@@ -558,8 +705,15 @@ class MessageQueues:
         if calltype & _message.IS_RETURN:
             self.calls.complete(sequence, errcode, extra, data, position, end)
         elif calltype & _message.IS_CALL:
+            member = self._members.get(endpoint.name)
+            if member is not None:
+                is_announcement = calltype & _message.IS_ONEWAY and opidx in ANNOUNCEMENTS
+                if is_announcement and ifidx == _message.BUILTIN_INTERFACE:
+                    return self._heard(member, opidx, data, position, end)
+                if not member.is_addressed(extra):
+                    return None
             connection = self._caller(endpoint, extra.get(_message.MQ_RETURN))
-            reply = _QueueReply(connection, delivery)
+            reply = _QueueReply(connection, delivery, member)
             context = Context(connection, reply, sequence, calltype, ifidx, opidx, call_id, extra)
             context.is_redelivered |= is_redelivered
             self.served += 1
@@ -569,10 +723,23 @@ class MessageQueues:
             log.warning("dropped a message of %s: it is neither CALL nor RETURN", endpoint.name)
         return None
 
+    def _heard(self, member: Roster, opidx: int, data: bytes, start: int, end: int) -> None:
+        """Another member, or this one, has announced itself."""
+        try:
+            text = STRING.read(Reader(data, start, end, self.options.limits.max_depth))
+        except DecodeError as error:
+            return log.debug("ignored the announcement of a member: %s", error)
+        if opidx == _message.HELLO:
+            member.hello(text, self.calls.loop.time())
+        else:
+            member.bye(text)
+        return None
+
     # The end.
 
     async def stop_consuming(self) -> None:
         """Takes no further calls; RETURNs still arrive."""
+        await self._leave()
         returns = {*self._pairs.values(), *self._own.values()}
         for name, consumer in list(self._consumers.items()):
             if name not in returns:
@@ -585,6 +752,8 @@ class MessageQueues:
         for publisher in self._publishers.values():
             await publisher.close()
         self._is_closed = True
+        for announcer in self._announcers:
+            announcer.cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

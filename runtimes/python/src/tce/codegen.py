@@ -14,6 +14,8 @@ from typing import TypeAlias as TypeAlias
 from ._calls import Pending as Pending
 from ._connection import Context as Context
 from ._errors import UserException as UserException
+from ._multi_call import MultiCall as MultiCall
+from ._multi_call import MultiProxy as MultiProxy
 from ._proxy import Proxy as Proxy
 from ._servant import BlockingServant as BlockingServant
 from ._servant import Interface as Interface
