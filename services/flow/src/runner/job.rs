@@ -72,7 +72,7 @@ pub(super) struct Job {
 /// What starting a job has led to.
 enum Start {
     /// The wrapper runs as our child; the command.
-    Child(Child, String),
+    Child(Box<Child>, String),
     /// A server before this one has started it, as this process.
     Found(u32),
     /// It has started before, and its marks are gone.
@@ -104,10 +104,10 @@ impl StartError {
         }
     }
 
-    fn command(reason: impl ToString) -> Self {
+    fn command(reason: impl Into<String>) -> Self {
         Self {
             flag: Flag::JobCommandFailed,
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 }
@@ -129,7 +129,7 @@ impl Job {
             drop(starting);
             match start {
                 Ok(Start::Child(child, command)) => {
-                    self.wait(&shared, &files, child, &command).await;
+                    self.wait(&shared, &files, *child, &command).await;
                 }
                 Ok(Start::Found(pid)) => {
                     drop(running);
@@ -173,7 +173,7 @@ impl Job {
         let started = tokio::task::spawn_blocking(move || {
             make_and_start(&shared, &files, &variables, &password)
         });
-        started.await.map_err(StartError::command)?
+        started.await.map_err(|error| StartError::command(error.to_string()))?
     }
 
     /// What is known of a job that a server before this one may have started. Its wrapper may be
@@ -322,7 +322,7 @@ fn make_and_start(
         token: files.token.clone(),
     };
     phases.insert(password.into(), Phase::Running(running));
-    Ok(Start::Child(child, command))
+    Ok(Start::Child(Box::new(child), command))
 }
 
 fn job_command(variables: &Variables) -> Result<String, TemplateError> {
