@@ -112,7 +112,7 @@ impl PendingCalls {
         self.enter_as(CallState::Collecting(replies), deadline)
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter_as(&self, state: CallState, deadline: Instant) -> Option<EnteredCall> {
         let mut table = self.table.lock();
         if table.calls.len() >= self.limit {

@@ -34,7 +34,6 @@ fn publication(number: u8, expires_in: Option<Duration>) -> Publication {
         body: vec![number],
         queue: None,
         is_persistent: true,
-        is_mandatory: false,
         expires_in,
         is_batch: false,
         user_id: None,
