@@ -27,4 +27,6 @@ pub mod store;
 
 pub mod runner;
 
+pub mod access;
+
 pub mod server;

@@ -1,5 +1,6 @@
 //! What a command leads to.
 
+use crate::state::State;
 use crate::tree::NodeId;
 
 /// The number of an error, as Takler's clients know it; from 60 on our own.
@@ -75,6 +76,8 @@ pub struct Applied {
     pub outcomes: Vec<Outcome>,
     /// Nodes that are new, different or gone.
     pub changes: Vec<Change>,
+    /// Nodes and the states that they have taken, in order.
+    pub states: Vec<(NodeId, State)>,
     /// What the runner has to do, in order.
     pub effects: Vec<Effect>,
     /// Whether anything has changed: if not, the command need not be journalled.

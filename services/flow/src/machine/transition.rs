@@ -29,6 +29,7 @@ pub(super) struct Transition<'a> {
     pub(super) idle: BTreeSet<NodeId>,
     changed: BTreeSet<NodeId>,
     gone: Vec<NodeId>,
+    states: Vec<(NodeId, State)>,
     pub(super) effects: Vec<Effect>,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) code: Code,
@@ -48,6 +49,7 @@ impl<'a> Transition<'a> {
             idle: BTreeSet::new(),
             changed: BTreeSet::new(),
             gone: Vec::new(),
+            states: Vec::new(),
             effects: Vec::new(),
             outcomes: Vec::new(),
             code: Code::Success,
@@ -163,6 +165,7 @@ impl<'a> Transition<'a> {
             outcomes: self.outcomes,
             is_changed: self.is_changed || !changes.is_empty(),
             changes,
+            states: self.states,
             effects: self.effects,
         }
     }
@@ -209,6 +212,7 @@ impl<'a> Transition<'a> {
         let now = self.now();
         self.machine.tree.set_state(id, state);
         self.machine.tree[id].changed_at = now;
+        self.states.push((id, state));
         self.touch(id);
         let is_task = self.tree()[id].kind() == Kind::Task;
         if is_task && before.is_running() && state != State::Submitted {

@@ -17,16 +17,19 @@ pub(crate) struct JobServant(pub(super) OwnerHandle);
 
 impl JobServant {
     async fn call(&self, job: Job, call: ChildCall, context: &Context) -> Result<Reply, Fault> {
-        let identity = JobIdentity {
-            path: job.path.into(),
-            password: job.password.into(),
-            rid: job.rid.into(),
-            try_no: u32::try_from(job.try_no).unwrap_or(0),
-            host: job.host.into(),
-            is_takler: context.extra().get(CLIENT) == Some("takler"),
-        };
-        let command = Command::Child(identity, call);
+        let command = Command::Child(identity(job, context), call);
         Ok(reply(self.0.apply("", command).await))
+    }
+}
+
+fn identity(job: Job, context: &Context) -> JobIdentity {
+    JobIdentity {
+        path: job.path.into(),
+        password: job.password.into(),
+        rid: job.rid.into(),
+        try_no: u32::try_from(job.try_no).unwrap_or(0),
+        host: job.host.into(),
+        is_takler: context.extra().get(CLIENT) == Some("takler"),
     }
 }
 
@@ -104,7 +107,7 @@ impl FlowJobs for JobServant {
         expression: String,
         context: &Context,
     ) -> Result<Reply, Fault> {
-        self.call(job, ChildCall::Wait(expression.into()), context)
-            .await
+        let answered = self.0.wait(identity(job, context), expression.into());
+        Ok(reply(answered.await))
     }
 }

@@ -1,18 +1,30 @@
 //! The server: one owner of the machine, and the servants of `flow.idl`.
 //!
-//! A command goes from a servant to the owner, which applies it, and answers when it is safe.
-//! Whatever has arrived meanwhile is applied next, together.
+//! A command goes from a servant to the owner, which applies it, and answers when it is durable.
+//! What has arrived meanwhile is applied next, together.
 
 mod clock;
+mod describe;
+mod log;
+mod watchers;
+mod waits;
 mod owner;
+mod statistics;
+mod uploads;
+mod renderings;
+mod shared;
+mod facts;
+mod scope;
 mod answer;
 mod arguments;
-mod uploads;
+mod node;
+mod value;
+mod files;
+mod rows;
+mod push;
 mod jobs;
 mod control;
-mod rows;
 mod queries;
-mod value;
 mod start;
 
-pub use start::{Server, ServerOptions, StartError};
+pub use start::{Failure, Server, ServerOptions, StartError};

@@ -1,25 +1,35 @@
 //! What is asked: `FlowQuery`.
 
-use tce_runtime::{Context, Fault};
+use std::sync::Arc;
 
+use tce_runtime::{Context, Fault, TypedProxy};
+
+use crate::access::{Caller, Denied, Need};
 use crate::attribute::ChildKind;
 use crate::def::{Style, print};
-use crate::idl::flow::{FlowQuery, Reply, Row, Text, Zombie};
+use crate::idl::flow::{FlowQuery, FlowWatcherPrx, Reply, Row, Text, Zombie};
 use crate::machine::{self, Code, Machine};
+use crate::template::Variables;
 use crate::tree::{NodeId, Tree};
 
 use super::answer::{fault, refused, success};
-use super::owner::OwnerHandle;
-use super::rows::page;
+use super::clock::now;
+use super::facts::Facts;
+use super::files::TaskFile;
+use super::node::find;
+use super::push::push;
+use super::renderings::part;
+use super::rows::{page, signed};
+use super::scope::Scope;
+use super::shared::{Listener, denied};
 use super::value::value;
+use super::watchers::MAX_WATCHERS;
 
 /// The version of ecFlow that this server stands in for.
-const VERSION: &str = "5.9.2";
-/// The longest part of a text, in bytes.
-const PART_BYTES: usize = 512 * 1024;
+pub(super) const VERSION: &str = "5.9.2";
 
 /// Serves questions.
-pub(crate) struct QueryServant(pub(super) OwnerHandle);
+pub(crate) struct QueryServant(pub(super) Listener);
 
 impl QueryServant {
     /// Reads a node.
@@ -28,45 +38,32 @@ impl QueryServant {
         path: String,
         read: impl FnOnce(&Machine, NodeId) -> T + Send + 'static,
     ) -> Result<Result<T, Reply>, Fault> {
-        let answer = self.0.query(move |machine| {
+        let answer = self.0.shared.owner.query(move |machine| {
             let id = find(machine.tree(), &path)?;
             Ok(read(machine, id))
         });
         Ok(answer.await?)
     }
+
+    fn reader(&self, context: &Context, paths: &[&str]) -> Result<Caller, Denied> {
+        self.0.admit(context, Need::Read, paths)
+    }
+
+    /// What a caller may see at and below a path. A caller that may see only some nodes below gets
+    /// those; one that may see nothing is refused.
+    fn scope(&self, context: &Context, path: &str) -> Result<Scope, Fault> {
+        let caller = self.0.identify(context).map_err(|denied| refuse(&denied))?;
+        let shared = &self.0.shared;
+        if !path.is_empty() && path != "/" {
+            let checked = shared.access.check(&caller, Need::Read, &[path]);
+            checked.map_err(|denied| refuse(&denied))?;
+        }
+        Ok(Scope::new(path, caller, shared))
+    }
 }
 
-/// The node of a path; an empty one is the server itself.
-pub(super) fn find(tree: &Tree, path: &str) -> Result<NodeId, Reply> {
-    if !path.is_empty() && !path.starts_with('/') {
-        let text = "Paths must begin with a leading '/' character";
-        return Err(refused(Code::InvalidPath, text));
-    }
-    let found = if path.is_empty() {
-        Some(NodeId::ROOT)
-    } else {
-        tree.find(path)
-    };
-    found.ok_or_else(|| {
-        let text = format!("Could not find node at path {path}");
-        refused(Code::NodeNotFound, text)
-    })
-}
-
-/// The part of a text with this number, and how many there are.
-fn part(text: &str, number: i32) -> Option<(&str, i32)> {
-    let mut rest = text;
-    let mut parts = Vec::new();
-    while rest.len() > PART_BYTES {
-        let is_boundary = |at: &usize| rest.is_char_boundary(*at);
-        let end = (0..=PART_BYTES).rev().find(is_boundary).unwrap_or(0);
-        let (part, behind) = rest.split_at(end);
-        parts.push(part);
-        rest = behind;
-    }
-    parts.push(rest);
-    let part = parts.get(usize::try_from(number).ok()?)?;
-    Some((part, i32::try_from(parts.len()).unwrap_or(i32::MAX)))
+fn refuse(denied: &Denied) -> Fault {
+    Fault::new(tce_runtime::ErrorCode::ConnectReject, denied.to_string())
 }
 
 fn zombie(zombie: &machine::Zombie, now: i64) -> Zombie {
@@ -98,7 +95,8 @@ fn default_action(child: Option<ChildKind>) -> String {
 }
 
 impl FlowQuery for QueryServant {
-    async fn version(&self, _: &Context) -> Result<String, Fault> {
+    async fn version(&self, context: &Context) -> Result<String, Fault> {
+        self.0.identify(context).map_err(|denied| refuse(&denied))?;
         Ok(VERSION.to_owned())
     }
 
@@ -106,11 +104,13 @@ impl FlowQuery for QueryServant {
         Ok(())
     }
 
-    async fn suites(&self, _: &Context) -> Result<Vec<String>, Fault> {
-        let names = self.0.query(|machine| {
+    async fn suites(&self, context: &Context) -> Result<Vec<String>, Fault> {
+        let scope = self.scope(context, "/")?;
+        let names = self.0.shared.owner.query(move |machine| {
             let tree = machine.tree();
             let suites = tree[NodeId::ROOT].children().iter();
-            suites.map(|suite| tree[*suite].name.to_string()).collect()
+            let seen = suites.filter(|suite| scope.shows(tree, **suite));
+            seen.map(|suite| tree[*suite].name.to_string()).collect()
         });
         Ok(names.await?)
     }
@@ -120,9 +120,11 @@ impl FlowQuery for QueryServant {
         path: String,
         style: String,
         number: i32,
-        _: &Context,
+        context: &Context,
     ) -> Result<Text, Fault> {
-        let style = match style.as_str() {
+        let admitted = self.reader(context, &[&path]);
+        admitted.map_err(|denied| refuse(&denied))?;
+        let printed = match style.as_str() {
             "" | "definition" => Style::Definition,
             "state" => Style::State,
             _ => {
@@ -130,10 +132,19 @@ impl FlowQuery for QueryServant {
                 return Err(fault(text));
             }
         };
-        let text = self
-            .node(path, move |machine, id| print(machine.tree(), id, style))
-            .await?
-            .map_err(|reply| fault(reply.text))?;
+        let peer = context.connection().peer();
+        let renderings = &self.0.shared.renderings;
+        let question = (path.clone(), style);
+        let text: Arc<str> = if number == 0 {
+            let read = move |machine: &Machine, id| print(machine.tree(), id, printed);
+            let text = self.node(path, read).await?;
+            let text = text.map_err(|reply| fault(reply.text))?.into();
+            renderings.keep(peer, question, &text);
+            text
+        } else {
+            let kept = renderings.find(peer, &question);
+            kept.ok_or_else(|| fault("this text is no longer kept: begin with part 0"))?
+        };
         let (part, parts) =
             part(&text, number).ok_or_else(|| fault(format!("there is no part {number}")))?;
         Ok(Text {
@@ -148,18 +159,22 @@ impl FlowQuery for QueryServant {
         kind: String,
         path: String,
         argument: String,
-        _: &Context,
+        context: &Context,
     ) -> Result<Reply, Fault> {
-        let answer = self
-            .0
-            .query(move |machine| value(machine, &kind, &path, &argument));
-        Ok(match answer.await? {
+        if let Err(refusal) = self.reader(context, &[&path]) {
+            return Ok(denied(&refusal));
+        }
+        let read = move |machine: &Machine| value(machine, &kind, &path, &argument);
+        Ok(match self.0.shared.owner.query(read).await? {
             Ok(value) => success(value),
             Err(reply) => reply,
         })
     }
 
-    async fn why(&self, path: String, _: &Context) -> Result<Reply, Fault> {
+    async fn why(&self, path: String, context: &Context) -> Result<Reply, Fault> {
+        if let Err(refusal) = self.reader(context, &[&path]) {
+            return Ok(denied(&refusal));
+        }
         let reasons = self.node(path, Machine::why).await?;
         Ok(match reasons {
             Ok(reasons) => success(reasons.join("\n")),
@@ -167,34 +182,87 @@ impl FlowQuery for QueryServant {
         })
     }
 
-    async fn check(&self, paths: Vec<String>, _: &Context) -> Result<Reply, Fault> {
-        let text = self.0.query(move |machine| check(machine, &paths));
+    async fn check(&self, paths: Vec<String>, context: &Context) -> Result<Reply, Fault> {
+        let named: Vec<_> = paths.iter().map(String::as_str).collect();
+        if let Err(refusal) = self.reader(context, &named) {
+            return Ok(denied(&refusal));
+        }
+        let text = self
+            .0
+            .shared
+            .owner
+            .query(move |machine| check(machine, &paths));
         Ok(match text.await? {
             Ok(text) => success(text),
             Err(reply) => reply,
         })
     }
 
-    async fn file(&self, _: String, which: String, _: i32, _: &Context) -> Result<Reply, Fault> {
-        let text = format!("this server has no {which}");
-        Ok(refused(Code::UnsupportedValue, text))
+    async fn file(
+        &self,
+        path: String,
+        which: String,
+        lines: i32,
+        context: &Context,
+    ) -> Result<Reply, Fault> {
+        if let Err(refusal) = self.reader(context, &[&path]) {
+            return Ok(denied(&refusal));
+        }
+        let Some(file) = TaskFile::from_name(&which) else {
+            let known = "script, job, jobout, manual, kill and stat";
+            let text = format!("`{which}` is none of {known}");
+            return Ok(refused(Code::InvalidRequest, text));
+        };
+        let variables = self
+            .node(path, |machine, id| Variables::of(machine.tree(), id))
+            .await?;
+        let variables = match variables {
+            Ok(variables) => variables,
+            Err(reply) => return Ok(reply),
+        };
+        // The disk may be slow, or a network's.
+        let read = tokio::task::spawn_blocking(move || file.read(&variables, lines)).await?;
+        Ok(match read {
+            Ok(text) => success(text),
+            Err(error) => refused(Code::UnsupportedValue, error.to_string()),
+        })
     }
 
-    async fn statistics(&self, _: String, _: &Context) -> Result<Reply, Fault> {
-        let state = self.0.query(|machine| machine.server().name());
-        Ok(success(format!(
-            "Version {VERSION}\nStatus {}\n",
-            state.await?
-        )))
+    async fn statistics(&self, style: String, context: &Context) -> Result<Reply, Fault> {
+        let need = if style == "reset" {
+            Need::Write
+        } else {
+            Need::Read
+        };
+        if let Err(refusal) = self.0.admit(context, need, &[]) {
+            return Ok(denied(&refusal));
+        }
+        if style == "reset" {
+            self.0.shared.statistics.reset();
+            return Ok(success(""));
+        }
+        let facts = self.0.shared.owner.query(Facts::of).await?;
+        Ok(success(self.0.shared.report(&facts)))
     }
 
-    async fn lines(&self, _: i32, _: &Context) -> Result<Reply, Fault> {
-        Ok(refused(Code::InvalidRequest, "this server has no log"))
+    async fn lines(&self, last: i32, context: &Context) -> Result<Reply, Fault> {
+        if let Err(refusal) = self.reader(context, &[]) {
+            return Ok(denied(&refusal));
+        }
+        let log = Arc::clone(&self.0.shared.log);
+        let count = usize::try_from(last).unwrap_or(0);
+        let read = tokio::task::spawn_blocking(move || log.last_lines(count)).await?;
+        Ok(match read {
+            Ok(text) => success(text),
+            Err(error) => refused(Code::InvalidRequest, error.to_string()),
+        })
     }
 
-    async fn zombies(&self, _: &Context) -> Result<Vec<Zombie>, Fault> {
-        let now = super::clock::now().unix;
-        let zombies = self.0.query(move |machine| {
+    async fn zombies(&self, context: &Context) -> Result<Vec<Zombie>, Fault> {
+        let admitted = self.reader(context, &[]);
+        admitted.map_err(|denied| refuse(&denied))?;
+        let now = now().unix;
+        let zombies = self.0.shared.owner.query(move |machine| {
             let zombies = machine.zombies().iter();
             zombies.map(|found| zombie(found, now)).collect()
         });
@@ -206,20 +274,38 @@ impl FlowQuery for QueryServant {
         path: String,
         since: i64,
         after: i64,
-        _: &Context,
+        context: &Context,
     ) -> Result<Vec<Row>, Fault> {
+        let scope = self.scope(context, &path)?;
         let rows = self
-            .node(path, move |machine, top| page(machine, top, since, after))
+            .node(path, move |machine, top| {
+                page(machine, top, &scope, since, after)
+            })
             .await?
             .map_err(|reply| fault(reply.text))?;
         rows.ok_or_else(|| fault(format!("row {after} is gone: read the tree from the start")))
     }
 
-    async fn watch(&self, _: String, _: i64, _: &Context) -> Result<i64, Fault> {
-        Err(fault("this server pushes no changes"))
+    async fn watch(&self, path: String, since: i64, context: &Context) -> Result<i64, Fault> {
+        let scope = self.scope(context, &path)?;
+        let shared = &self.0.shared;
+        let peer = context.connection().peer().to_owned();
+        let watchers = Arc::clone(&shared.watchers);
+        // Within the owner, so that no change comes between the version and the first push.
+        let added = shared.owner.query(move |machine| {
+            let version = machine.version();
+            (watchers.add(&peer, since, version), version)
+        });
+        let (Some(watcher), version) = added.await? else {
+            return Err(fault(format!("{MAX_WATCHERS} connections watch already")));
+        };
+        let proxy = FlowWatcherPrx::to_caller(context);
+        tokio::spawn(push(watcher, proxy, shared.owner.clone(), scope));
+        Ok(signed(version))
     }
 
-    async fn unwatch(&self, _: &Context) -> Result<(), Fault> {
+    async fn unwatch(&self, context: &Context) -> Result<(), Fault> {
+        self.0.shared.watchers.remove(context.connection().peer());
         Ok(())
     }
 }

@@ -5,6 +5,8 @@ use crate::idl::flow;
 use crate::machine::Machine;
 use crate::tree::{Kind, NodeId, Tree};
 
+use super::scope::Scope;
+
 /// The most rows that one answer holds.
 pub(super) const MAX_ROWS: usize = 1000;
 /// The most bytes of texts in one answer: clients take messages of up to 1 MiB.
@@ -38,8 +40,18 @@ pub(super) fn row(machine: &Machine, id: NodeId) -> flow::Row {
     }
 }
 
-/// The bytes of a row's texts.
-pub(super) fn size(row: &flow::Row) -> usize {
+/// A node that was removed.
+pub(super) fn gone(id: NodeId, version: u64) -> flow::Row {
+    flow::Row {
+        id: signed(id.number()),
+        gone: true,
+        version: signed(version),
+        ..flow::Row::default()
+    }
+}
+
+/// The bytes of a row, about.
+fn size(row: &flow::Row) -> usize {
     let attributes = row.attributes.iter();
     let texts: usize = attributes.map(|text| text.len() + 4).sum();
     // The other fields, and the lengths of the texts.
@@ -135,6 +147,7 @@ impl Iterator for TreeOrder<'_> {
 pub(super) fn page(
     machine: &Machine,
     top: NodeId,
+    scope: &Scope,
     since: i64,
     after: i64,
 ) -> Option<Vec<flow::Row>> {
@@ -144,8 +157,8 @@ pub(super) fn page(
         Err(_) => TreeOrder::from_top(tree, top),
     };
     let mut page = Page::default();
-    let changed = nodes.filter(|id| signed(tree[*id].version) > since);
-    for id in changed {
+    let changed = nodes.filter(|id| signed(tree[*id].version) > since || since < 0);
+    for id in changed.filter(|id| scope.shows(tree, *id)) {
         if !page.add(row(machine, id)) {
             break;
         }

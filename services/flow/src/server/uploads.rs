@@ -35,4 +35,8 @@ impl Uploads {
     pub(super) fn take(&self, peer: &str) -> String {
         self.0.lock().remove(peer).unwrap_or_default()
     }
+
+    pub(super) fn forget(&self, peer: &str) {
+        self.0.lock().remove(peer);
+    }
 }

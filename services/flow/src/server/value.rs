@@ -5,7 +5,7 @@ use crate::machine::{Code, Machine};
 use crate::tree::{NodeId, is_password};
 
 use super::answer::refused;
-use super::queries::find;
+use super::node::find;
 
 /// What `query` asks for, as text.
 pub(super) fn value(
