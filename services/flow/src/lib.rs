@@ -30,3 +30,5 @@ pub mod runner;
 pub mod access;
 
 pub mod server;
+
+pub mod client;

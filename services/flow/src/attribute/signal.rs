@@ -64,8 +64,8 @@ pub struct Meter {
     pub min: i32,
     /// The greatest value.
     pub max: i32,
-    /// From which value on it is shown in another colour.
-    pub threshold: Option<i32>,
+    /// From which value on it is shown in another colour; by default the greatest one.
+    pub threshold: i32,
     /// Its value.
     pub value: i32,
 }

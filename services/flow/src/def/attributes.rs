@@ -192,10 +192,10 @@ impl<'a, 'w> AttributeParser<'a, 'w> {
             ));
         }
         let threshold = match self.words.get(4) {
-            Some(_) => Some(self.number(4, "the threshold")?),
-            None => None,
+            Some(_) => self.number(4, "the threshold")?,
+            None => max,
         };
-        if threshold.is_some_and(|threshold| !(min..=max).contains(&threshold)) {
+        if !(min..=max).contains(&threshold) {
             let message = format!("the threshold is not between {min} and {max}");
             return Err(Diagnostic::new(
                 Code::BadNumber,

@@ -244,9 +244,6 @@ impl Printer<'_> {
             self.line(level, format_args!("label {} {text}{value}", label.name));
         }
         for meter in &signals.meters {
-            let threshold = meter
-                .threshold
-                .map_or(String::new(), |value| format!(" {value}"));
             let value = if meter.value == meter.min {
                 String::new()
             } else {
@@ -256,8 +253,8 @@ impl Printer<'_> {
             self.line(
                 level,
                 format_args!(
-                    "meter {} {} {}{threshold}{value}",
-                    meter.name, meter.min, meter.max
+                    "meter {} {} {} {}{value}",
+                    meter.name, meter.min, meter.max, meter.threshold
                 ),
             );
         }

@@ -123,6 +123,10 @@ fn change(
             if !is_name(name) || !is_quotable(value) {
                 return Err(unsupported("a definition could not hold this variable"));
             }
+            // The server's own variables are generated until they are set.
+            if id != NodeId::ROOT && attributes.variable(name).is_none() {
+                return Err(none("variable", name));
+            }
             attributes.set_variable(name, value);
         }
         Attribute::Trigger => attributes.trigger = Some(expression(value)?),

@@ -1,6 +1,7 @@
 //! What changes the tree: load, replace, delete.
 
 use crate::def::{Parsed, parse, render};
+use crate::state::State;
 use crate::tree::{Kind, MAX_DEPTH, MAX_NODES, NodeDefinition, NodeId};
 
 use super::reply::{Code, Refusal};
@@ -148,9 +149,8 @@ impl Transition<'_> {
 
     /// `delete`; of the server itself: of all suites.
     pub(super) fn delete(&mut self, id: NodeId, force: bool) -> Result<Option<String>> {
-        let path = self.tree().path(id);
         if !force && self.is_running(id) {
-            return Err(Refusal::new(Code::FlowState, running(&path)));
+            return Err(Refusal::new(Code::FlowState, self.undeletable(id)));
         }
         if id == NodeId::ROOT {
             for suite in self.tree()[id].children().to_vec() {
@@ -162,6 +162,30 @@ impl Transition<'_> {
         self.remove_nodes(id);
         self.recompute(parent);
         Ok(None)
+    }
+
+    /// Why a node can't be deleted, in ecFlow's words.
+    fn undeletable(&self, id: NodeId) -> String {
+        let mut text = match self.tree()[id].kind() {
+            Kind::Server => "Cannot delete all nodes.".to_owned(),
+            kind => {
+                let kind = kind.word().to_uppercase();
+                format!("Cannot delete node {kind}:{}", self.tree().path(id))
+            }
+        };
+        let nodes = self.tree().subtree(id);
+        for state in [State::Active, State::Submitted] {
+            let is_meant = |id: &&NodeId| {
+                let node = &self.tree()[**id];
+                node.kind() == Kind::Task && node.state == state
+            };
+            let count = nodes.iter().filter(is_meant).count();
+            if let Some(first) = nodes.iter().find(is_meant) {
+                let (state, first) = (state.name(), self.tree().path(*first));
+                text += &format!("\n There are {count} {state} tasks. First : {first}");
+            }
+        }
+        text + "\nPlease use the 'force' option to bypass this check, at the expense of creating zombies\n"
     }
 
     fn require_capacity(&self, nodes: usize) -> Result<()> {
