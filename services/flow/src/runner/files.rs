@@ -134,11 +134,15 @@ impl JobFiles {
         Ok(own)
     }
 
-    /// Removes the marks of an earlier job. The mark of its start goes last, so that after a crash
-    /// in between they are still those of that job.
-    pub(super) fn remove_marks(&self) -> io::Result<()> {
-        remove(&self.beside(".exit"))?;
-        remove(&self.beside(".pid"))
+    /// Removes the mark of an earlier job, and no other: a wrapper of this job, which a server
+    /// before this one has started, may be about to create its own, and can do so only when there
+    /// is none.
+    pub(super) fn remove_old_mark(&self) -> io::Result<()> {
+        let mark = self.beside(".pid");
+        match fs::metadata(&mark) {
+            Ok(_) if self.trace()? == Trace::None => remove(&mark),
+            _ => Ok(()),
+        }
     }
 
     /// Where the output of the job's command goes.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
 use tokio::process::Child;
-use tokio::sync::Semaphore;
+use tokio::sync::{AcquireError, Notify, Semaphore, SemaphorePermit};
 
 use crate::machine::RunnerEvent;
 use crate::state::Flag;
@@ -29,13 +30,24 @@ pub(super) type Phases = BTreeMap<Box<str>, Phase>;
 /// How far a job has come.
 #[derive(Debug)]
 pub(super) enum Phase {
-    /// It waits to be started.
-    Waiting {
-        /// It was killed meanwhile.
-        is_killed: bool,
-    },
+    /// It waits to be started, unless it is killed meanwhile.
+    Waiting(Arc<Kill>),
     /// Its command runs.
     Running(Running),
+}
+
+/// Tells a job that waits that it was killed.
+#[derive(Debug, Default)]
+pub(super) struct Kill {
+    is_killed: AtomicBool,
+    killed: Notify,
+}
+
+impl Kill {
+    pub(super) fn kill(&self) {
+        self.is_killed.store(true, Ordering::SeqCst);
+        self.killed.notify_one();
+    }
 }
 
 /// The process of a job.
@@ -63,6 +75,8 @@ pub(super) struct Shared {
 pub(super) struct Job {
     pub(super) path: String,
     pub(super) password: Box<str>,
+    /// Tells it that it was killed before it was started.
+    pub(super) kill: Arc<Kill>,
     /// Whether it may have been started by a server before this one.
     pub(super) is_resumed: bool,
     /// Whether it is known to have started.
@@ -115,33 +129,41 @@ impl StartError {
 impl Job {
     /// Starts the job unless it was started before, and reports how its command ends.
     pub(super) async fn run(self, shared: Arc<Shared>) {
-        let Ok(running) = shared.running.acquire().await else {
-            return;
-        };
-        let Ok(starting) = shared.starting.acquire().await else {
-            return;
-        };
-        let variables = shared.reports.variables(&self.path, &self.password).await;
-        // Without variables the task is gone, or runs another job.
-        if let Some(variables) = variables {
-            let files = JobFiles::new(&variables, &self.password);
-            let start = self.start(&shared, &files, variables).await;
-            drop(starting);
-            match start {
-                Ok(Start::Child(child, command)) => {
-                    self.wait(&shared, &files, *child, &command).await;
+        tokio::select! {
+            biased;
+            () = self.kill.killed.notified() => self.failed(&shared, killed()).await,
+            permits = permits(&shared) => {
+                if let Ok((running, starting)) = permits {
+                    self.run_permitted(&shared, running, starting).await;
                 }
-                Ok(Start::Found(pid)) => {
-                    drop(running);
-                    self.watch(&shared, &files, pid).await;
-                }
-                Ok(Start::Lost) => {
-                    self.failed(&shared, self.lost()).await;
-                }
-                Err(error) => self.failed(&shared, error).await,
             }
         }
         shared.phases.write().remove(&self.password);
+    }
+
+    async fn run_permitted(
+        &self,
+        shared: &Arc<Shared>,
+        running: SemaphorePermit<'_>,
+        starting: SemaphorePermit<'_>,
+    ) {
+        // Without variables the task is gone, or runs another job.
+        let variables = shared.reports.variables(&self.path, &self.password).await;
+        let Some(variables) = variables else {
+            return;
+        };
+        let files = JobFiles::new(&variables, &self.password);
+        let start = self.start(shared, &files, variables).await;
+        drop(starting);
+        match start {
+            Ok(Start::Child(child, command)) => self.wait(shared, &files, *child, &command).await,
+            Ok(Start::Found(pid)) => {
+                drop(running);
+                self.watch(shared, &files, pid).await;
+            }
+            Ok(Start::Lost) => self.failed(shared, self.lost()).await,
+            Err(error) => self.failed(shared, error).await,
+        }
     }
 
     fn lost(&self) -> StartError {
@@ -169,9 +191,9 @@ impl Job {
             }
         }
         let (shared, files) = (Arc::clone(shared), files.clone());
-        let password = self.password.clone();
+        let (password, kill) = (self.password.clone(), Arc::clone(&self.kill));
         let started = tokio::task::spawn_blocking(move || {
-            make_and_start(&shared, &files, &variables, &password)
+            make_and_start(&shared, &files, &variables, &password, &kill)
         });
         started.await.map_err(|error| StartError::command(error.to_string()))?
     }
@@ -207,25 +229,22 @@ impl Job {
             (_, Ok(Trace::Started(other) | Trace::Ended(other, _))) if other != pid => {
                 self.watch(shared, files, other).await;
             }
-            (Ok(status), Ok(Trace::Started(_) | Trace::Ended(..))) => {
-                match wrapper::failure(status) {
-                    None => self.ended(shared).await,
-                    Some(failure) => {
-                        let reason = format!(
-                            "ECF_JOB_CMD PID({pid}) path({path}) {failure} [ {command} ]{said}"
-                        );
-                        self.failed(shared, StartError::command(reason)).await;
-                    }
-                }
-            }
-            (Err(error), _) => {
-                let reason = format!("ECF_JOB_CMD PID({pid}) path({path}): {error}");
+            (Ok(status), Ok(Trace::None) | Err(_)) if status.code() == Some(wrapper::NO_MARK) => {
+                let job = files.job.display();
+                let reason = format!("ECF_JOB_CMD path({path}) was not run: no {job}.pid{said}");
                 self.failed(shared, StartError::command(reason)).await;
             }
-            (_, Ok(Trace::None) | Err(_)) => {
-                let job = files.job.display();
-                let reason =
-                    format!("ECF_JOB_CMD path({path}) was not run: {job}.pid is missing{said}");
+            (Ok(status), _) => match wrapper::failure(status) {
+                None => self.ended(shared).await,
+                Some(failure) => {
+                    let reason = format!(
+                        "ECF_JOB_CMD PID({pid}) path({path}) {failure} [ {command} ]{said}"
+                    );
+                    self.failed(shared, StartError::command(reason)).await;
+                }
+            },
+            (Err(error), _) => {
+                let reason = format!("ECF_JOB_CMD PID({pid}) path({path}): {error}");
                 self.failed(shared, StartError::command(reason)).await;
             }
         }
@@ -291,12 +310,26 @@ async fn on_disk<T: Send + 'static>(
     tokio::task::spawn_blocking(move || read(&files)).await?
 }
 
+async fn permits(
+    shared: &Shared,
+) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), AcquireError> {
+    Ok((
+        shared.running.acquire().await?,
+        shared.starting.acquire().await?,
+    ))
+}
+
+fn killed() -> StartError {
+    StartError::command("killed before it was started")
+}
+
 /// Makes the files of a job, and starts its command.
 fn make_and_start(
     shared: &Shared,
     files: &JobFiles,
     variables: &Variables,
     password: &str,
+    kill: &Kill,
 ) -> Result<Start, StartError> {
     let at_file = |error| StartError::file(files, &error);
     let command = job_command(variables)?;
@@ -310,10 +343,10 @@ fn make_and_start(
         files.make_folders().map_err(at_file)?;
     }
     let mut phases = shared.phases.write();
-    if let Some(Phase::Waiting { is_killed: true }) = phases.get(password) {
-        return Err(StartError::command("killed before it was started"));
+    if kill.is_killed.load(Ordering::SeqCst) {
+        return Err(killed());
     }
-    files.remove_marks().map_err(at_file)?;
+    files.remove_old_mark().map_err(at_file)?;
     let programs = shared.programs.as_deref();
     let child = wrapper::spawn(files, &command, variables, programs);
     let child = child.map_err(|error| StartError::command(format!("{command}: {error}")))?;

@@ -91,6 +91,7 @@ fn obey(order: Order, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
             let job = Job {
                 path,
                 password,
+                kill: Arc::default(),
                 is_resumed: true,
                 is_started,
             };
@@ -103,6 +104,7 @@ fn obey(order: Order, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
             let job = Job {
                 path,
                 password,
+                kill: Arc::default(),
                 is_resumed: false,
                 is_started: false,
             };
@@ -113,10 +115,12 @@ fn obey(order: Order, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
             password,
             rid,
         } if rid.is_empty() => {
-            if let Err(reason) = kill_group(&password, shared) {
-                let shared = Arc::clone(shared);
-                tasks.spawn(async move { fail(OrderKind::Kill, path, &reason, &shared).await });
-            }
+            let shared = Arc::clone(shared);
+            tasks.spawn(async move {
+                if let Err(reason) = kill_group(&password, &shared).await {
+                    fail(OrderKind::Kill, path, &reason, &shared).await;
+                }
+            });
         }
         Effect::Kill { path, rid, .. } => {
             tasks.spawn(run_order(OrderKind::Kill, path, rid, Arc::clone(shared)));
@@ -128,23 +132,23 @@ fn obey(order: Order, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
 }
 
 fn start(job: Job, shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
-    let phase = Phase::Waiting { is_killed: false };
+    let phase = Phase::Waiting(Arc::clone(&job.kill));
     shared.phases.write().insert(job.password.clone(), phase);
     tasks.spawn(job.run(Arc::clone(shared)));
 }
 
 /// Kills a job that has not told its id.
-fn kill_group(password: &str, shared: &Shared) -> Result<(), String> {
-    match shared.phases.write().get_mut(password) {
-        Some(Phase::Waiting { is_killed }) => {
-            *is_killed = true;
-            Ok(())
+async fn kill_group(password: &str, shared: &Shared) -> Result<(), String> {
+    let job = match shared.phases.read().get(password) {
+        Some(Phase::Waiting(waiting)) => {
+            waiting.kill();
+            return Ok(());
         }
-        Some(Phase::Running(job)) => {
-            wrapper::terminate(job.pid, &job.token).map_err(|error| error.to_string())
-        }
-        None => Err("its process is not known".to_owned()),
-    }
+        Some(Phase::Running(job)) => job.clone(),
+        None => return Err("its process is not known".to_owned()),
+    };
+    let result = wrapper::terminate(job.pid, &job.token).await;
+    result.map_err(|error| error.to_string())
 }
 
 async fn run_order(kind: OrderKind, path: String, rid: Box<str>, shared: Arc<Shared>) {

@@ -4,15 +4,24 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use std::os::unix::process::ExitStatusExt;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use crate::template::Variables;
 
 use super::files::JobFiles;
+
+/// How long a process may take to make its process group.
+const GROUP_TIME: Duration = Duration::from_secs(5);
+
+/// The status of a wrapper that could not create its mark, and has run nothing.
+pub(super) const NO_MARK: i32 = 125;
 
 /// Runs the command `$3` of the job `$1`, which the marks name `$2`.
 ///
@@ -118,10 +127,18 @@ pub(super) fn is_alive(pid: u32, token: &str) -> bool {
 }
 
 /// Ends the command of a job, and all that it has started in its process group.
-pub(super) fn terminate(pid: u32, token: &str) -> io::Result<()> {
-    match process_id(pid) {
-        Some(group) if is_alive(pid, token) => Ok(kill_process_group(group, Signal::TERM)?),
-        _ => Err(io::ErrorKind::NotFound.into()),
+pub(super) async fn terminate(pid: u32, token: &str) -> io::Result<()> {
+    let deadline = Instant::now() + GROUP_TIME;
+    loop {
+        let group = process_id(pid).filter(|_| is_alive(pid, token));
+        let group = group.ok_or(io::ErrorKind::NotFound)?;
+        match kill_process_group(group, Signal::TERM) {
+            // The process has not made its group yet.
+            Err(Errno::SRCH) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            result => return Ok(result?),
+        }
     }
 }
 

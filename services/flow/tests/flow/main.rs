@@ -17,5 +17,6 @@ mod interface;
 mod operators;
 mod properties;
 mod purity;
+mod runner;
 mod templates;
 mod time;
