@@ -195,7 +195,9 @@ impl Job {
         let started = tokio::task::spawn_blocking(move || {
             make_and_start(&shared, &files, &variables, &password, &kill)
         });
-        started.await.map_err(|error| StartError::command(error.to_string()))?
+        started
+            .await
+            .map_err(|error| StartError::command(error.to_string()))?
     }
 
     /// What is known of a job that a server before this one may have started. Its wrapper may be
