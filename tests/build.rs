@@ -23,6 +23,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Compiled separately, as for the recordings: both have an interface of index 0.
     tce_codegen::configure().compile(&["idl/test.idl"])?;
     tce_codegen::configure().compile(&["idl/zoo.idl"])?;
+    // Its clients of tasks are in the guide.
+    let tasks = tce_codegen::configure().tasks();
+    tasks.compile(&["../examples/tasks/idl/math.idl"])?;
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let mut modules = String::new();
     println!("cargo::rerun-if-changed={ROOT}/docs");

@@ -1,5 +1,5 @@
 //! Compiles the IDL to Rust before the programs are built.
 
 fn main() -> Result<(), tce_codegen::Error> {
-    tce_codegen::configure().compile(&["idl/math.idl"])
+    tce_codegen::configure().tasks().compile(&["idl/math.idl"])
 }

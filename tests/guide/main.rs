@@ -27,6 +27,8 @@ mod guide {
         tce_runtime::include_idl!(hello);
     }
 
+    tce_runtime::include_idl!(math);
+
     struct ServerImpl;
     use ServerImpl as Demo;
 

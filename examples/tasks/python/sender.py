@@ -5,33 +5,43 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from tce.tasks import Backoff, Tasks
+from gen.math import MathTasks
+from tce.tasks import Backoff, TaskError, Tasks
 
 
 async def main() -> None:
-    client = (await Tasks.open(sys.argv[1])).client
+    tasks = await Tasks.open(sys.argv[1])
+    math = MathTasks(tasks)
 
-    task_id = await client.send("group1", "add", 12, 33)
-    result = await client.get_result(task_id, timeout=10.0)
-    print("add(12, 33):", result.get(0))
+    handle = await math.add(12, 33).send()
+    print("add(12, 33):", await handle.result(timeout=10.0))
 
-    task_id = await client.send("group1", "addOk", 12, 33)
-    total, ok = (await client.get_result(task_id, timeout=10.0)).gets()
-    print("addOk(12, 33):", total, ok)
+    both = await (await math.addOk(12, 33).send()).result(timeout=10.0)
+    print("addOk(12, 33):", both.sum, both.ok)
 
-    task_id = await client.set_task_ctl(RunAfter=1.0).send("group1", "add", 1, 2)
-    result = await client.get_result(task_id, timeout=10.0)
-    print("add(1, 2) after 1 s:", result.get(0))
+    handle = await math.add(1, 2).run_after(1.0).send()
+    print("add(1, 2) after 1 s:", await handle.result(timeout=10.0))
 
-    retried = client.set_task_ctl(RetryCount=2, backoff=Backoff.fixed(0.2))
-    task_id = await retried.send("group1", "fail", "no disk")
-    result = await client.get_result(task_id, timeout=10.0)
-    print(f"fail: {result.status.name} after {result.retries} retries: {result.error}")
+    # By name, as a program without generated code sends it.
+    task_id = await tasks.client.send("group1", "add", 3, 4)
+    result = await tasks.client.get_result(task_id, timeout=10.0)
+    print("add(3, 4) by name:", result.get(0))
 
-    task_id = await client.send("group1", "work", 10_000)
-    await client.get_result2(task_id, timeout=10.0)
-    await client.abort(task_id)
-    print("work:", (await client.get_result(task_id, timeout=10.0)).status.name)
+    failing = await math.fail("no disk").retry(2).backoff(Backoff.fixed(0.2)).send()
+    try:
+        await failing.result(timeout=10.0)
+    except TaskError as error:
+        retries = (await failing.state()).retries
+        print(f"fail: {error}, after {retries} retries")
+
+    work = await math.work(10_000).send()
+    while (await work.state()).record.percent < 10:
+        await asyncio.sleep(0.05)
+    await work.abort()
+    try:
+        await work.result(timeout=10.0)
+    except TaskError as error:
+        print(f"work: {error}")
 
 
 asyncio.run(main())

@@ -260,7 +260,7 @@ def test_the_example_runs(tmp_path: pathlib.Path, endpoint: str) -> None:
     example = ROOT / "examples/tasks"
     for name in ("worker.py", "sender.py"):
         shutil.copy(example / "python" / name, tmp_path)
-    generate(tmp_path / "gen", "asyncio", example / "idl/math.idl")
+    generate(tmp_path / "gen", "asyncio", example / "idl/math.idl", tasks=True)
     worker = Program(sys.executable, "worker.py", endpoint, cwd=tmp_path)
     worker.line("working for group1")
     sender = Program(sys.executable, "sender.py", endpoint, cwd=tmp_path)
@@ -269,8 +269,9 @@ def test_the_example_runs(tmp_path: pathlib.Path, endpoint: str) -> None:
         "add(12, 33): 45",
         "addOk(12, 33): 45 True",
         "add(1, 2) after 1 s: 3",
-        "fail: FAILURE after 2 retries: no disk",
-        "work: ABORTED",
+        "add(3, 4) by name: 7",
+        "fail: no disk, after 2 retries",
+        "work: stopped at 20 %",
     ]
     worker.stop()
     assert worker.process.returncode == 0

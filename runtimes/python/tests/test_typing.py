@@ -11,7 +11,7 @@ import sys
 import textwrap
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, tce
 
 PACKAGE = ROOT / "runtimes/python"
 GOLDEN = ROOT / "tce-codegen/tests/golden"
@@ -58,6 +58,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         (folder / name / "__init__.py").touch()
         for path in source.glob("*.py"):
             shutil.copy(path, folder / name)
+    # The guide has its clients of tasks.
+    math = str(ROOT / "examples/tasks/idl/math.idl")
+    tce("compile", "-l", "python", "--tasks", "-i", math, "-o", str(folder / "golden"))
     shutil.copy(PACKAGE / "tests/typed_program.py", folder)
     shutil.copy(PACKAGE / "tests/typed_blocking_program.py", folder)
     write_guide(folder)

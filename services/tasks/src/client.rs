@@ -404,6 +404,14 @@ impl TaskResult {
         self.get(index)
     }
 
+    /// The integer at an index, which is not negative.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn get_uint64(&self, index: usize) -> Result<u64, ValueError> {
+        self.get(index)
+    }
+
     /// The floating-point number at an index, which may be infinite or no number.
     ///
     /// # Errors

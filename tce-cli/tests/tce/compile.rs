@@ -209,3 +209,29 @@ fn code_from_other_files_is_not_replaced() {
     let both = compile(&["a.idl", "-i", "b.idl"]).exits(0);
     assert_eq!(both.out, "wrote gen/m.rs\n");
 }
+
+#[test]
+fn clients_of_tasks_are_written_when_they_are_asked_for() {
+    let folder = folder(&[("good.idl", GOOD)]);
+    let args = ["compile", "good.idl", "-l", "rust,python", "--tasks"];
+    tce_in(folder.path(), &args).exits(0);
+    for (file, part) in [
+        ("good.rs", "pub struct EchoTasks(tasks::TaskSender);"),
+        ("good.py", "class EchoTasks(_tasks.TaskSender):"),
+    ] {
+        let code = fs::read_to_string(folder.path().join(file)).unwrap();
+        assert!(code.contains(part), "{code}");
+    }
+    let without = ["compile", "good.idl", "-l", "rust,python", "--check"];
+    let report = tce_in(folder.path(), &without).exits(1);
+    update(folder.path(), &report);
+    let report = tce_in(folder.path(), &[&args[..], &["--check"]].concat()).exits(1);
+    update(folder.path(), &report);
+    tce_in(folder.path(), &[&args[..], &["--check"]].concat()).exits(0);
+    tce_in(
+        folder.path(),
+        &["compile", "good.idl", "-l", "typescript", "--tasks"],
+    )
+    .exits(2)
+    .complains("no clients of tasks for typescript");
+}

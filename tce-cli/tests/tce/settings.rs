@@ -91,6 +91,7 @@ fn a_section_of_a_language_sets_what_is_generated() {
     let settings = r##"
 [rust]
 runtime = "my_tce"
+tasks = true
 map-type = "HashMap"
 field-attributes = { "Pet.name" = "#[serde(default)]" }
 [rust.type-attributes]
@@ -105,6 +106,8 @@ field-attributes = { "Pet.name" = "#[serde(default)]" }
         "use ::my_tce::codegen as rt;",
         "#[derive(serde::Serialize)]\n#[derive(Eq)]\n#[derive(Hash)]\npub struct Pet {",
         "    #[serde(default)]\n    pub name: String,",
+        "use ::tce_tasks::codegen as tasks;",
+        "impl tasks::FromJson for Pet {",
         "pub type Pets = ::std::collections::HashMap<String, Pet>;",
     ] {
         assert!(code.contains(part), "no {part} in {code}");

@@ -2,8 +2,11 @@
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
-use example_tasks::{GROUP, MathImpl, math::MathServant};
-use tce_tasks::{TaskCtl, Tasks, TasksConfig, Worker};
+use example_tasks::{
+    GROUP, MathImpl,
+    math::{MathServant, MathTasks},
+};
+use tce_tasks::{Tasks, TasksConfig, Worker};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -18,17 +21,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .start()
         .await?;
 
-    let client = tasks.client();
-    let (timeout, poll) = (Duration::from_secs(5), Duration::from_millis(300));
+    let math = MathTasks::new(&tasks);
+    let timeout = Duration::from_secs(5);
 
-    let id = client.send(GROUP, "add", (12, 33)).await?;
-    let result = client.get_result(&id, timeout, poll).await?;
-    println!("add(12, 33): {}", result.get_int64(0)?);
+    let sum = math.add(12, 33).send().await?;
+    println!("add(12, 33): {}", sum.result(timeout).await?);
 
-    let delayed = client.set_task_ctl(TaskCtl::RunAfter(Duration::from_secs(1)));
-    let id = delayed.send(GROUP, "add", (1, 2)).await?;
-    let result = client.get_result(&id, timeout, poll).await?;
-    println!("add(1, 2) after 1 s: {}", result.get_int64(0)?);
+    let delayed = math.add(1, 2).run_after(Duration::from_secs(1));
+    let sum = delayed.send().await?.result(timeout).await?;
+    println!("add(1, 2) after 1 s: {sum}");
 
     worker.shutdown(timeout).await;
     Ok(())

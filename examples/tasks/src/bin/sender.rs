@@ -2,39 +2,42 @@
 
 use std::{error::Error, time::Duration};
 
-use example_tasks::{GROUP, open};
-use tce_tasks::{TaskCtl, model::Backoff};
+use example_tasks::{GROUP, math::MathTasks, open};
+use tce_tasks::model::Backoff;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let client = open().await?.client();
-    let (timeout, poll) = (Duration::from_secs(10), Duration::from_millis(300));
+    let tasks = open().await?;
+    let math = MathTasks::new(&tasks);
+    let timeout = Duration::from_secs(10);
 
-    let id = client.send(GROUP, "add", (12, 33)).await?;
-    let result = client.get_result(&id, timeout, poll).await?;
-    println!("add(12, 33): {}", result.get_int64(0)?);
+    let sum = math.add(12, 33).send().await?;
+    println!("add(12, 33): {}", sum.result(timeout).await?);
 
-    let id = client.send(GROUP, "addOk", (12, 33)).await?;
-    let (sum, ok): (i64, bool) = client.get_result(&id, timeout, poll).await?.gets()?;
-    println!("addOk(12, 33): {sum}, {ok}");
+    let both = math.add_ok(12, 33).send().await?.result(timeout).await?;
+    println!("addOk(12, 33): {}, {}", both.sum, both.ok);
 
-    let delayed = client.set_task_ctl(TaskCtl::RunAfter(Duration::from_secs(1)));
-    let id = delayed.send(GROUP, "add", (1, 2)).await?;
-    let result = client.get_result(&id, timeout, poll).await?;
-    println!("add(1, 2) after 1 s: {}", result.get_int64(0)?);
+    let delayed = math.add(1, 2).run_after(Duration::from_secs(1));
+    let sum = delayed.send().await?.result(timeout).await?;
+    println!("add(1, 2) after 1 s: {sum}");
 
-    let retried = client
-        .set_task_ctl(TaskCtl::RetryCount(2))
-        .set_task_ctl(TaskCtl::Backoff(Backoff::Fixed(Duration::from_millis(200))));
-    let id = retried.send(GROUP, "fail", ("no disk",)).await?;
-    let result = client.get_result(&id, timeout, poll).await?;
-    let (status, retries, error) = (result.status(), result.retries(), result.error());
-    println!("fail: {status} after {retries} retries: {error}");
+    // By name, as a program without generated code sends it.
+    let client = tasks.client();
+    let id = client.send(GROUP, "add", (3, 4)).await?;
+    let result = client.get_result(&id, timeout, timeout).await?;
+    println!("add(3, 4) by name: {}", result.get_int64(0)?);
 
-    let id = client.send(GROUP, "work", (10_000,)).await?;
-    client.get_result2(&id, timeout, poll).await?;
-    client.abort(&id).await?;
-    let result = client.get_result(&id, timeout, poll).await?;
-    println!("work: {}", result.status());
+    let pause = Backoff::Fixed(Duration::from_millis(200));
+    let failing = math.fail("no disk").retry(2).backoff(pause).send().await?;
+    let error = failing.result(timeout).await.unwrap_err();
+    let retries = failing.state().await?.retries();
+    println!("fail: {error}, after {retries} retries");
+
+    let work = math.work(10_000).send().await?;
+    while work.state().await?.record().percent < 10 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    work.abort().await?;
+    println!("work: {}", work.result(timeout).await.unwrap_err());
     Ok(())
 }
