@@ -36,11 +36,16 @@ def tce(*arguments: str, cwd: pathlib.Path = ROOT) -> str:
 
 
 def generate(folder: pathlib.Path, api: str, *idls: pathlib.Path, tasks: bool = False) -> None:
-    """Compiles IDL files to a package."""
+    """Compiles IDL files to a package, with multi-calls where the API has them."""
     folder.mkdir(parents=True)
     (folder / "__init__.py").touch()
     settings = folder / "tce.toml"
-    settings.write_text(f'[python]\napi = "{api}"\ntasks = {str(tasks).lower()}\n')
+    flags = {"tasks": tasks, "multi-calls": api == "asyncio"}
+    lines = [f"{name} = {str(value).lower()}
+" for name, value in flags.items()]
+    settings.write_text(f'[python]
+api = "{api}"
+{"".join(lines)}')
     names = ",".join(str(idl) for idl in idls)
     tce("compile", "-l", "python", "-i", names, "-o", str(folder), "--config", str(settings))
     settings.unlink()

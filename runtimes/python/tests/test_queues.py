@@ -407,3 +407,19 @@ def test_a_broker_that_is_away_is_named() -> None:
             await tce.Communicator().open_mq(config)
 
     run(test())
+
+
+def test_a_call_to_a_queue_that_does_not_exist_fails_at_once(broker: Broker) -> None:
+    async def test() -> None:
+        client = await opened(broker, "vanished", "client")
+        prx = await ServerPrx.connect(client, "mq:calls")
+        async with await aio_pika.connect(port=broker.port) as connection:
+            channel = await connection.channel()
+            await channel.queue_delete("vanished.calls")
+            with pytest.raises(tce.RpcError) as failed:
+                await asyncio.wait_for(prx.echo("x", timeout=30), 10)
+        assert failed.value.code == tce.ErrorCode.SENDFAILED
+        assert failed.value.text == "there is no queue `vanished.calls` at the broker"
+        await client.shutdown(1)
+
+    run(test())

@@ -16,6 +16,13 @@ from conftest import ROOT, tce
 PACKAGE = ROOT / "runtimes/python"
 GOLDEN = ROOT / "tce-codegen/tests/golden"
 
+PACKAGES = {
+    "golden": GOLDEN,
+    "golden_blocking": GOLDEN / "blocking",
+    "golden_multi": GOLDEN / "multi_calls",
+    "golden_tasks": GOLDEN / "tasks",
+}
+
 # What the pages of the guide presuppose.
 GUIDE = """
 from typing import Any
@@ -52,8 +59,7 @@ def write_guide(folder: pathlib.Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The recorded code as packages, and programs that use it."""
     folder = tmp_path_factory.mktemp("typing")
-    packages = {"golden": ".", "golden_blocking": "blocking", "golden_tasks": "tasks"}
-    for name, source in ((name, GOLDEN / source) for name, source in packages.items()):
+    for name, source in PACKAGES.items():
         (folder / name).mkdir()
         (folder / name / "__init__.py").touch()
         for path in source.glob("*.py"):
@@ -101,7 +107,7 @@ def test_pyright_has_nothing_to_say(folder: pathlib.Path) -> None:
 def test_each_module_can_be_imported_first(folder: pathlib.Path) -> None:
     modules = [
         f"{name}.{path.stem}"
-        for name in ("golden", "golden_blocking", "golden_tasks")
+        for name in PACKAGES
         for path in (folder / name).glob("*.py")
         if path.stem != "__init__"
     ]

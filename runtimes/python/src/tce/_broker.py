@@ -116,7 +116,8 @@ class _Reconnecting:
         connection = await _connect(self._endpoint, self._options)
         connection.close_callbacks.add(self._note_lost)
         self._connection = connection
-        channel = await connection.channel()
+        # Otherwise the library takes a message that no queue has for published.
+        channel = await connection.channel(on_return_raises=True)
         channel.close_callbacks.add(self._note_lost)
         await self._use(channel)
 
@@ -394,19 +395,21 @@ class Publisher(_Reconnecting):
         is_durable = endpoint is not None and endpoint.address.durable
         message = properties.message(body, is_durable)
         is_mandatory = properties.is_mandatory
+        key = endpoint.address.name if endpoint is not None else queue
         try:
+            exchange = channel.default_exchange
             if endpoint is not None and endpoint.address.is_topic:
                 exchange = await channel.get_exchange(endpoint.address.name, ensure=False)
                 # A broadcast without a reader is no error, unless its caller says so.
                 key, is_mandatory = endpoint.address.subject, properties.needs_reader
-            else:
-                exchange = channel.default_exchange
-                key = endpoint.address.name if endpoint is not None else queue
             await exchange.publish(message, key, mandatory=is_mandatory)
-        except (DeliveryError, PublishError) as error:
-            text = f"the broker did not accept the message for `{queue}`"
-            if properties.needs_reader and endpoint is not None and isinstance(error, PublishError):
+        except PublishError as error:
+            text = f"there is no queue `{key}` at the broker"
+            if properties.needs_reader and endpoint is not None:
                 text = f"no program reads the topic `{endpoint.address.name}` at the broker"
+            raise Unpublished(ErrorCode.SENDFAILED, text) from error
+        except DeliveryError as error:
+            text = f"the broker did not accept the message for `{queue}`"
             raise Unpublished(ErrorCode.SENDFAILED, text) from error
         except asyncio.CancelledError:
             # The library cancels what waits for a confirmation of a lost connection.

@@ -62,10 +62,10 @@ class Reply(Generic[T]):
 class Replies(Generic[T]):
     """The replies to a multi-call, by the ids of the members."""
 
-    values: dict[str, T] = field(default_factory=dict)
-    failures: dict[str, RpcError] = field(default_factory=dict)
+    values: dict[str, T] = field(default_factory=dict[str, T])
+    failures: dict[str, RpcError] = field(default_factory=dict[str, RpcError])
     """The errors of members whose servant failed."""
-    missing: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list[str])
     """Members that have not answered, sorted."""
 
 
@@ -76,7 +76,7 @@ class _Awaited:
         self._is_named = named is not None
         self._excluded = excluded
         self._has_roster = False
-        self._last_roster = ""
+        self._last_roster: str = ""
         self._replied: set[str] = set()
         self._unnamed = 0
         self.missing = set(named or ()) - excluded
@@ -108,7 +108,8 @@ class _Awaited:
     def _add_roster(self, roster: str) -> None:
         if self._has_roster and roster == self._last_roster:
             return
-        self._has_roster, self._last_roster = True, roster
+        self._has_roster = True
+        self._last_roster = roster
         for member in filter(is_member_id, roster.split(",")):
             is_known = member in self._replied or member in self._excluded
             if not is_known and len(self.missing) < MAX_AWAITED:
