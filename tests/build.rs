@@ -21,7 +21,9 @@ const PROJECT: (&str, &str) = ("docs/getting-started.md", "hello");
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Compiled separately, as for the recordings: both have an interface of index 0.
-    tce_codegen::configure().compile(&["idl/test.idl"])?;
+    tce_codegen::configure()
+        .multi_calls()
+        .compile(&["idl/test.idl"])?;
     tce_codegen::configure().compile(&["idl/zoo.idl"])?;
     // Its clients of tasks are in the guide.
     let tasks = tce_codegen::configure().tasks();
