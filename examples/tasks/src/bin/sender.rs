@@ -29,15 +29,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let pause = Backoff::Fixed(Duration::from_millis(200));
     let failing = math.fail("no disk").retry(2).backoff(pause).send().await?;
-    let error = failing.result(timeout).await.unwrap_err();
-    let retries = failing.state().await?.retries();
-    println!("fail: {error}, after {retries} retries");
+    if let Err(error) = failing.result(timeout).await {
+        let retries = failing.state().await?.retries();
+        println!("fail: {error}, after {retries} retries");
+    }
 
     let work = math.work(10_000).send().await?;
     while work.state().await?.record().percent < 10 {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     work.abort().await?;
-    println!("work: {}", work.result(timeout).await.unwrap_err());
+    if let Err(error) = work.result(timeout).await {
+        println!("work: {error}");
+    }
     Ok(())
 }
