@@ -9,3 +9,5 @@
 mod common;
 
 mod calls;
+mod installation;
+mod suites;
