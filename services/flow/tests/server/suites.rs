@@ -1,6 +1,8 @@
 //! Suites of real jobs, from the load of a definition to the end.
 
-use std::process::Stdio;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use crate::installation::{Installation, errors};
 
@@ -239,4 +241,20 @@ fn a_job_that_is_not_the_present_one_is_a_zombie() {
     assert!(errors(&held).contains("zombie"), "{}", errors(&held));
     server.write("go", "");
     server.wait_for("/s/t1", "complete");
+}
+
+#[test]
+fn the_example_runs_to_its_end() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/flow/run.sh");
+    let programs = Path::new(env!("CARGO_BIN_EXE_tce-flow")).parent().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut run = Command::new(example);
+    let run = run.arg(home.path()).env("TCE_FLOW_BIN", programs).output().unwrap();
+    let output = String::from_utf8(run.stdout.clone()).unwrap();
+    assert!(run.status.success(), "{output}{}", errors(&run));
+    for node in ["suite test # begun:1 state:complete", "suite takler # begun:1 state:complete"] {
+        assert!(output.contains(node), "{output}");
+    }
+    let said = fs::read_to_string(home.path().join("takler/container/t2.1")).unwrap();
+    assert!(said.contains("t2: nobody"), "{said}");
 }
