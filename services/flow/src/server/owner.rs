@@ -435,7 +435,8 @@ impl Owner {
             let Some(job) = node.job().filter(|_| node.state.is_running()) else {
                 continue;
             };
-            if job.password.is_empty() {
+            // Of a command that has ended without a word there is no more to learn.
+            if job.password.is_empty() || job.is_ended {
                 continue;
             }
             self.pending.push_back(Order::Resume {

@@ -36,6 +36,10 @@ impl Installation {
         installation
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Writes the script of a task, between the head and the tail of the tutorial.
     pub(crate) fn script(&self, task: &str, text: &str) {
         let text = format!("%include <head.h>\n{text}\n%include <tail.h>\n");

@@ -9,5 +9,6 @@
 mod common;
 
 mod calls;
+mod crashes;
 mod installation;
 mod suites;

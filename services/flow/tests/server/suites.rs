@@ -249,10 +249,17 @@ fn the_example_runs_to_its_end() {
     let programs = Path::new(env!("CARGO_BIN_EXE_tce-flow")).parent().unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut run = Command::new(example);
-    let run = run.arg(home.path()).env("TCE_FLOW_BIN", programs).output().unwrap();
+    let run = run
+        .arg(home.path())
+        .env("TCE_FLOW_BIN", programs)
+        .output()
+        .unwrap();
     let output = String::from_utf8(run.stdout.clone()).unwrap();
     assert!(run.status.success(), "{output}{}", errors(&run));
-    for node in ["suite test # begun:1 state:complete", "suite takler # begun:1 state:complete"] {
+    for node in [
+        "suite test # begun:1 state:complete",
+        "suite takler # begun:1 state:complete",
+    ] {
         assert!(output.contains(node), "{output}");
     }
     let said = fs::read_to_string(home.path().join("takler/container/t2.1")).unwrap();
