@@ -189,10 +189,13 @@ impl Owner {
         let orders = self.orders.clone();
         let mut requests = Vec::with_capacity(MAX_BATCH);
         let mut reports = Vec::with_capacity(MAX_BATCH);
+        // A runner that has nothing to tell may drop its end.
+        let mut are_reports_open = true;
         // Time has passed since the server ran last.
         self.tick()?;
         loop {
             let is_well = self.failure.is_none();
+            let takes_reports = is_well && are_reports_open;
             let has_orders = is_well && !self.pending.is_empty();
             let is_writing = self.store.is_writing_snapshot();
             let tick = self.next_tick().filter(|_| is_well);
@@ -209,11 +212,8 @@ impl Owner {
                         permit.send(order);
                     }
                 }
-                received = self.reports.recv_many(&mut reports, MAX_BATCH), if is_well => {
-                    if received == 0 {
-                        self.note(Kind::Error, "the runner of jobs has ended");
-                        return self.end();
-                    }
+                received = self.reports.recv_many(&mut reports, MAX_BATCH), if takes_reports => {
+                    are_reports_open = received > 0;
                     self.report(&mut reports)?;
                 }
                 () = sleep_until(tick) => self.tick()?,
