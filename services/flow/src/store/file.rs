@@ -6,7 +6,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Once};
 
-use redb::{Database, DatabaseError, StorageBackend, StorageError, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableTable, StorageBackend, StorageError, TableDefinition,
+    WriteTransaction,
+};
 
 /// Records by sequence number.
 pub(super) const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
@@ -68,28 +71,21 @@ impl StoreError {
 }
 
 /// How redb has found a file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Found {
-    /// The file was not closed: redb has looked through all of it.
-    pub(super) is_unclean: bool,
-    /// The last write was not complete, and redb has dropped it.
-    pub(super) is_rolled_back: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It was closed. Its pages were not looked at.
+    Closed,
+    /// It was not closed: redb has looked through all of it.
+    Unclosed,
 }
 
 /// Opens storage, which redb repairs if it was not closed.
 pub(super) fn open_database(storage: impl StorageBackend) -> Result<(Database, Found), StoreError> {
-    let found = Rc::new(Cell::new(Found::default()));
+    let found = Rc::new(Cell::new(Found::Closed));
     let reported = Rc::clone(&found);
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
-    builder.set_repair_callback(move |session| {
-        let found = reported.get();
-        reported.set(Found {
-            is_unclean: true,
-            // redb reports this progress if, and only if, it goes back to the commit before.
-            is_rolled_back: found.is_rolled_back || (0.2..0.5).contains(&session.progress()),
-        });
-    });
+    builder.set_repair_callback(move |_| reported.set(Found::Unclosed));
     let opened = without_panic(|| builder.create_with_backend(storage).map_err(opening))?;
     Ok((opened?, found.get()))
 }
@@ -122,6 +118,32 @@ pub(super) fn without_panic<T>(run: impl FnOnce() -> T) -> Result<T, StoreError>
     let result = catch_unwind(AssertUnwindSafe(run));
     IS_QUIET.set(before);
     result.map_err(|_| StoreError::damaged("its pages make no sense", None))
+}
+
+/// Creates what is missing, and removes what a server that ended has left half done.
+pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    transaction.open_table(JOURNAL).map_err(failed)?;
+    transaction.open_table(SNAPSHOT).map_err(failed)?;
+    transaction.open_table(COMPLETE).map_err(failed)?;
+    let mut meta = transaction.open_table(META).map_err(failed)?;
+    meta.insert("format", FORMAT).map_err(failed)?;
+    drop(meta);
+    remove_incomplete(&transaction)?;
+    transaction.commit().map_err(failed)
+}
+
+/// Removes the parts of snapshots that were never completed.
+fn remove_incomplete(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let complete = transaction.open_table(COMPLETE).map_err(failed)?;
+    let mut sequences = Vec::new();
+    for entry in complete.iter().map_err(failed)? {
+        sequences.push(entry.map_err(failed)?.0.value());
+    }
+    let mut parts = transaction.open_table(SNAPSHOT).map_err(failed)?;
+    parts
+        .retain(|(sequence, _), _| sequences.contains(&sequence))
+        .map_err(failed)
 }
 
 /// The name of a store in messages.

@@ -1,13 +1,15 @@
 //! From the bytes of a store to the state.
 
-use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError,
+};
 
 use crate::machine::{Machine, Record};
 
 use super::backend::{Overlay, SharedStorage};
 use super::checksum;
 use super::file::{
-    COMPLETE, FORMAT, Found, JOURNAL, META, SNAPSHOT, StoreError, failed, open_database,
+    COMPLETE, FORMAT, Found, JOURNAL, META, SNAPSHOT, StoreError, failed, open_database, prepare,
     without_panic,
 };
 
@@ -41,7 +43,7 @@ pub(super) fn examine(
     };
     let (mut database, found) = open()?;
     let mut is_intact = true;
-    if !found.is_unclean {
+    if found == Found::Closed {
         // A file that was closed is opened without a look at its pages.
         let checked = without_panic(|| database.check_integrity());
         is_intact = matches!(checked, Ok(Ok(true)));
@@ -51,9 +53,11 @@ pub(super) fn examine(
         }
     }
     let recovered = without_panic(|| recover(&database, until, found));
+    // What a server will do first with the file is tried, too.
+    let is_usable = without_panic(|| has_all(&database).and_then(|()| prepare(&database)));
     close_quietly(database);
     let recovered = recovered??;
-    if !is_intact && until.is_none() {
+    if until.is_none() && !(is_intact && matches!(is_usable, Ok(Ok(())))) {
         let last = recovered.summary.last;
         return Err(StoreError::damaged(
             "a page does not fit its checksum",
@@ -61,6 +65,30 @@ pub(super) fn examine(
         ));
     }
     Ok(recovered)
+}
+
+/// Whether each table has as many entries as it says: checksums do not cover that.
+fn has_all(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_read().map_err(failed)?;
+    if !has_format(&transaction)? {
+        return Ok(());
+    }
+    let journal = transaction.open_table(JOURNAL).map_err(failed)?;
+    let snapshot = transaction.open_table(SNAPSHOT).map_err(failed)?;
+    let complete = transaction.open_table(COMPLETE).map_err(failed)?;
+    let meta = transaction.open_table(META).map_err(failed)?;
+    let counts = [
+        (journal.len(), journal.iter().map_err(failed)?.count()),
+        (snapshot.len(), snapshot.iter().map_err(failed)?.count()),
+        (complete.len(), complete.iter().map_err(failed)?.count()),
+        (meta.len(), meta.iter().map_err(failed)?.count()),
+    ];
+    for (said, counted) in counts {
+        if said.map_err(failed)? != counted as u64 {
+            return Err(StoreError::damaged("a table has lost entries", None));
+        }
+    }
+    Ok(())
 }
 
 /// Closes an overlay, which may panic after what redb has read was damaged.
@@ -76,11 +104,13 @@ fn recover(database: &Database, until: Option<u64>, found: Found) -> Result<Reco
     }
     let mut recovered = newest_snapshot(&transaction, until)?;
     replay(&transaction, until, &mut recovered)?;
-    let notes = &mut recovered.summary.notes;
-    if found.is_rolled_back {
-        notes.push("the last write was not complete, and was dropped".to_owned());
-    } else if found.is_unclean {
-        notes.push("the store had not been closed".to_owned());
+    if found == Found::Unclosed {
+        let last = recovered.summary.last;
+        // redb goes back to the commit before the last one where that is not complete, and does not
+        // always tell.
+        recovered.summary.notes.push(format!(
+            "the store had not been closed; record {last} is the last one that is complete"
+        ));
     }
     Ok(recovered)
 }

@@ -78,16 +78,3 @@ fn remove_old(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let mut journal = transaction.open_table(JOURNAL).map_err(failed)?;
     journal.retain_in(..=oldest, |_, _| false).map_err(failed)
 }
-
-/// Removes the parts of snapshots that were never completed.
-pub(super) fn remove_incomplete(transaction: &WriteTransaction) -> Result<(), StoreError> {
-    let complete = transaction.open_table(COMPLETE).map_err(failed)?;
-    let mut sequences = Vec::new();
-    for entry in complete.iter().map_err(failed)? {
-        sequences.push(entry.map_err(failed)?.0.value());
-    }
-    let mut parts = transaction.open_table(SNAPSHOT).map_err(failed)?;
-    parts
-        .retain(|(sequence, _), _| sequences.contains(&sequence))
-        .map_err(failed)
-}

@@ -15,11 +15,9 @@ use crate::machine::{Machine, Record};
 
 use super::backend::{LockedFile, SharedStorage};
 use super::checksum;
-use super::file::{
-    COMPLETE, FORMAT, JOURNAL, META, SNAPSHOT, StoreError, failed, name, open_database,
-};
+use super::file::{JOURNAL, StoreError, failed, name, open_database, prepare, without_panic};
 use super::recovery::{Recovered, Summary, examine};
-use super::snapshot::{PendingSnapshot, remove_incomplete};
+use super::snapshot::PendingSnapshot;
 
 /// A snapshot is written after this many records.
 const SNAPSHOT_RECORDS: u64 = 10_000;
@@ -110,7 +108,7 @@ impl Store {
         self.close();
         let Recovered { machine, summary } = self.examine()?;
         let (database, _) = open_database(self.storage.clone())?;
-        prepare(&database)?;
+        without_panic(|| prepare(&database))??;
         self.database = Some(database);
         self.unsaved = summary.last - summary.snapshot;
         self.due = (self.unsaved > 0).then(|| Instant::now() + SNAPSHOT_INTERVAL);
@@ -136,6 +134,20 @@ impl Store {
     ///
     /// [`StoreError`] if they may not be there: then [`Store::read_again`] tells what is.
     pub fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        // What a file that is damaged without a sign of it makes redb do may panic, too.
+        let is_complete = without_panic(|| self.write(records))??;
+        if is_complete {
+            self.pending = None;
+        }
+        self.unsaved += records.len() as u64;
+        if self.due.is_none() && !records.is_empty() {
+            self.due = Some(Instant::now() + SNAPSHOT_INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// Tells whether the pending snapshot is complete.
+    fn write(&mut self, records: &[Record]) -> Result<bool, StoreError> {
         let database = self.database.as_ref().ok_or_else(closed)?;
         let transaction = database.begin_write().map_err(failed)?;
         let mut journal = transaction.open_table(JOURNAL).map_err(failed)?;
@@ -153,14 +165,7 @@ impl Store {
             None => false,
         };
         transaction.commit().map_err(failed)?;
-        if is_complete {
-            self.pending = None;
-        }
-        self.unsaved += records.len() as u64;
-        if self.due.is_none() && !records.is_empty() {
-            self.due = Some(Instant::now() + SNAPSHOT_INTERVAL);
-        }
-        Ok(())
+        Ok(is_complete)
     }
 
     /// Whether parts of a snapshot are still to be written, each by a [`Store::commit`].
@@ -216,19 +221,6 @@ fn closed() -> StoreError {
 
 fn codec(error: &crate::machine::CodecError) -> redb::Error {
     redb::Error::Io(io::Error::other(error.to_string()))
-}
-
-/// Creates what is missing, and removes what a server that ended has left half done.
-fn prepare(database: &Database) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(failed)?;
-    transaction.open_table(JOURNAL).map_err(failed)?;
-    transaction.open_table(SNAPSHOT).map_err(failed)?;
-    transaction.open_table(COMPLETE).map_err(failed)?;
-    let mut meta = transaction.open_table(META).map_err(failed)?;
-    meta.insert("format", FORMAT).map_err(failed)?;
-    drop(meta);
-    remove_incomplete(&transaction)?;
-    transaction.commit().map_err(failed)
 }
 
 /// Opens a file that others can't read, and locks it.

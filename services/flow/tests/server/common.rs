@@ -32,8 +32,8 @@ impl Runner for Stage {
 
 /// A server with a client.
 pub(crate) struct Fixture {
-    pub(crate) _home: TempDir,
-    pub(crate) _server: Server,
+    pub(crate) home: TempDir,
+    pub(crate) server: Server,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) jobs: FlowJobsPrx,
     pub(crate) control: FlowControlPrx,
@@ -42,10 +42,16 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other options.
+    pub(crate) async fn with(change: impl FnOnce(&mut ServerOptions)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let (sender, orders) = mpsc::channel(1000);
         let mut options = ServerOptions::new(home.path(), "tcp://127.0.0.1:0");
         options.runner = Box::new(Stage(sender));
+        change(&mut options);
         let server = Server::start(options).await.unwrap();
         let endpoint = server.endpoints()[0].to_string();
         let communicator = Communicator::new();
@@ -55,8 +61,8 @@ impl Fixture {
             jobs: FlowJobsPrx::new(control.connection()),
             query: FlowQueryPrx::new(control.connection()),
             control: control.with_extra([("user", "tester")]),
-            _home: home,
-            _server: server,
+            home,
+            server,
             orders,
         }
     }

@@ -12,3 +12,4 @@ mod calls;
 mod crashes;
 mod installation;
 mod suites;
+mod store;
