@@ -21,3 +21,7 @@ pub mod config;
 pub mod deployment;
 
 pub mod install;
+
+mod process;
+
+mod host;

@@ -1,0 +1,5 @@
+import sys
+
+from ._host import main
+
+sys.exit(main())
