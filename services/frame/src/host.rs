@@ -13,7 +13,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tce_runtime::{
-    Adapter, Communicator, Connection, Context, ErrorCode, Fault, Proxy, RpcError, TypedProxy as _,
+    Adapter, Communicator, Connection, Context, ErrorCode, Fault, Proxy, RpcError,
     wire::{DecodeError, Operation, Raw, Reader, Unmarshal},
 };
 use tokio::{

@@ -25,3 +25,18 @@ pub mod install;
 mod process;
 
 mod host;
+
+mod broker;
+
+mod service;
+
+mod hosted;
+
+mod management;
+
+mod agent;
+
+pub mod command;
+
+pub use agent::{Agent, AgentError, AgentOptions};
+pub use broker::BrokerError;

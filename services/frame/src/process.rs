@@ -158,6 +158,36 @@ pub(crate) async fn each_line(mut pipe: impl AsyncRead + Unpin, mut line: impl F
     }
 }
 
+/// The most bytes of the output of a command.
+const MAX_OUTPUT: u64 = 1 << 20;
+
+/// Runs a command of the shell, and returns its output, errors included.
+pub(crate) async fn shell(command: &str, limit: Duration) -> Result<String, String> {
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", &format!("exec 2>&1; {command}")]);
+    let mut process = ProcessGroup::start(shell).map_err(|error| error.to_string())?;
+    let (output, _errors) = process.output();
+    let mut text = Vec::new();
+    let running = async {
+        // More than that ends the command, whose pipe is closed.
+        let _ = output.take(MAX_OUTPUT).read_to_end(&mut text).await;
+        process.wait().await
+    };
+    let ended = timeout(limit, running).await;
+    let Ok(status) = ended else {
+        let _ = process.end().await;
+        return Err(format!(
+            "the command did not end within {} s",
+            limit.as_secs()
+        ));
+    };
+    let text = String::from_utf8_lossy(&text).into_owned();
+    match &status {
+        Ok(ended) if ended.success() => Ok(text),
+        _ => Err(format!("{}: {text}", describe(&status))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
