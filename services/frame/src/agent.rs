@@ -1,10 +1,6 @@
 //! An agent, from its start to its end.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tce_runtime::{
@@ -15,7 +11,9 @@ use uuid::Uuid;
 
 use crate::{
     broker::{Broker, BrokerError, COMMANDS, Link, Publisher},
+    clock::unix_ms,
     config::{FrameConfig, is_name},
+    cron::CrontabContext,
     host::{DRAIN_TIME, HostEndpoint},
     hosted::{Counters, HostedPackages},
     idl::frame::{ManagementMulti, ManagementServant},
@@ -92,8 +90,17 @@ impl Agent {
             broker,
         };
         let endpoint = format!("mq:{COMMANDS}");
+        let id = format!("{namespace}-{}", Uuid::new_v4());
+        let crontabs = CrontabContext {
+            broker: services.broker.clone(),
+            publisher: Arc::clone(&services.publisher),
+            agent: id.clone(),
+            install_root: config.agent.install_root.clone(),
+            log_keep: config.agent.log_keep,
+        };
         let inner = Arc::new(HostedPackages {
-            id: format!("{namespace}-{}", Uuid::new_v4()),
+            id,
+            crontabs,
             started_ms: unix_ms(),
             config_file: options.conf.clone(),
             settings: config.agent.clone(),
@@ -133,11 +140,4 @@ impl Agent {
             communicator.shutdown(Duration::from_secs(5)).await;
         }
     }
-}
-
-fn unix_ms() -> i64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

@@ -410,11 +410,6 @@ impl Generation {
         &self.command
     }
 
-    /// How many processes run.
-    pub(crate) fn processes(&self) -> usize {
-        self.hosts.lock().len()
-    }
-
     /// Waits for a process with capacity; `None` if the generation is retired or has failed.
     pub(crate) async fn permit(self: &Arc<Self>) -> Option<CallPermit> {
         loop {

@@ -14,9 +14,10 @@ use tce_runtime::{ErrorCode, Fault};
 
 use crate::{
     config::{AgentSettings, FrameConfig, Kind, PackageSettings, Purpose},
+    cron::{Crontab, CrontabContext},
     deployment::{DeployError, Deployment},
     host::HostCommand,
-    idl::frame::{AgentInfo, Crontab, ManagementMulti, Manifest, Package},
+    idl::frame::{self, AgentInfo, ManagementMulti, Manifest, Package},
     service::{Service, ServiceContext},
     signature,
 };
@@ -40,6 +41,7 @@ pub(crate) struct HostedPackages {
     pub(crate) config_file: PathBuf,
     pub(crate) settings: AgentSettings,
     pub(crate) services: Arc<ServiceContext>,
+    pub(crate) crontabs: CrontabContext,
     /// All agents of the namespace, this one among them.
     pub(crate) others: ManagementMulti,
     pub(crate) packages: Mutex<BTreeMap<(Kind, String), Arc<HostedPackage>>>,
@@ -88,6 +90,7 @@ struct HostedState {
 #[derive(Clone)]
 enum Running {
     Service(Arc<Service>),
+    Crontab(Arc<Crontab>),
     /// Why nothing does.
     Rejected(String),
 }
@@ -119,6 +122,7 @@ impl HostedPackage {
             path: state.settings.folder.display().to_string(),
             state: match &state.running {
                 Running::Service(service) => service.state(),
+                Running::Crontab(_) => "running".to_owned(),
                 Running::Rejected(reason) => format!("rejected: {reason}"),
             },
             args,
@@ -217,7 +221,11 @@ impl HostedPackages {
                     started.map_err(|problem| located(settings, problem))?,
                 ))
             }
-            Purpose::Crontab(_) => Err("crontabs are not run by this agent".to_owned()),
+            Purpose::Crontab(crontab) => {
+                let (folder, crontab) = (settings.folder.clone(), crontab.clone());
+                let started = Crontab::start(&self.crontabs, &settings.name, folder, crontab);
+                Ok(Running::Crontab(started))
+            }
         }
     }
 
@@ -290,13 +298,21 @@ impl HostedPackages {
         let (deployment, version) = (package.deployment.clone(), settings.version.to_string());
         let manifest = blocking(move || deployment.manifest(&version)).await;
         let manifest = manifest.map_err(|fault| fault.text().to_owned())?;
+        signature::verify(&manifest, &self.settings.trusted_keys)
+            .map_err(|error| error.to_string())?;
         let running = match package.running() {
             Running::Service(service) => {
-                signature::verify(&manifest, &self.settings.trusted_keys)
-                    .map_err(|error| error.to_string())?;
                 let restarted = service.restart(self.command(&settings, processes)?).await;
                 restarted.map_err(|problem| located(&settings, problem))?;
                 Running::Service(service)
+            }
+            Running::Crontab(crontab) => {
+                signature::verify(&manifest, &self.settings.trusted_keys)
+                    .map_err(|error| error.to_string())?;
+                if let Purpose::Crontab(jobs) = &settings.purpose {
+                    crontab.replace(settings.folder.clone(), jobs.clone());
+                }
+                Running::Crontab(crontab)
             }
             Running::Rejected(_) => self.run(&settings, &manifest, processes).await?,
         };
@@ -316,6 +332,7 @@ impl HostedPackages {
             ending.spawn(async move {
                 match package.running() {
                     Running::Service(service) => service.shutdown().await,
+                    Running::Crontab(crontab) => crontab.shutdown().await,
                     Running::Rejected(_) => {}
                 }
             });
@@ -380,17 +397,39 @@ impl HostedPackages {
             .collect()
     }
 
-    pub(crate) fn crontabs(&self, _name: &str) -> Vec<Crontab> {
-        Vec::new()
+    /// The crontabs of this agent; the one of this name, if it is not empty.
+    pub(crate) fn crontabs(&self, name: &str) -> Vec<frame::Crontab> {
+        let packages = self.packages.lock();
+        let wanted = packages
+            .values()
+            .filter(|package| name.is_empty() || package.name == name);
+        let describe = |package: &Arc<HostedPackage>| match package.running() {
+            Running::Crontab(crontab) => {
+                let version = package.state.lock().manifest.version.clone();
+                Some(crontab.describe(&version, &self.id))
+            }
+            Running::Service(_) | Running::Rejected(_) => None,
+        };
+        wanted.filter_map(describe).collect()
     }
 
     pub(crate) async fn job_log(
         &self,
-        _crontab: &str,
-        _job: i32,
-        _tick_ms: i64,
+        crontab: &str,
+        job: i32,
+        tick_ms: i64,
     ) -> Result<Vec<u8>, Fault> {
-        Ok(Vec::new())
+        let hosted = self.hosted(Kind::Crontab, crontab);
+        match hosted.map(|hosted| hosted.running()) {
+            Some(Running::Crontab(crontab)) => blocking(move || crontab.log(job, tick_ms)).await,
+            _ => Err(Fault::new(
+                ErrorCode::RemoteException,
+                format!(
+                    "the crontab `{}` does not run at this agent",
+                    crontab.escape_debug()
+                ),
+            )),
+        }
     }
 
     /// The source text of a function.
@@ -405,6 +444,7 @@ impl HostedPackages {
         let hosted = self.hosted(Kind::Service, base).ok_or_else(unknown)?;
         match hosted.running() {
             Running::Service(service) => service.source_of(name).await,
+            Running::Crontab(_) => Err(unknown()),
             Running::Rejected(reason) => Err(Fault::new(ErrorCode::RemoteException, reason)),
         }
     }

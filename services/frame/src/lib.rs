@@ -8,6 +8,8 @@ pub mod idl {
     tce_runtime::include_idl!(frame);
 }
 
+mod clock;
+
 pub mod version;
 
 pub mod manifest;
@@ -29,6 +31,8 @@ mod host;
 mod broker;
 
 mod service;
+
+mod cron;
 
 mod hosted;
 

@@ -177,10 +177,10 @@ impl Service {
                 };
                 match opened {
                     Ok((channel, consumer)) => {
-                        self.read(&channel, consumer, &mut calls, &mut phase).await
+                        self.read(&channel, consumer, &mut calls, &mut phase).await;
                     }
                     Err(error) => {
-                        tracing::warn!(package = self.base, "can't read the calls: {error}")
+                        tracing::warn!(package = self.base, "can't read the calls: {error}");
                     }
                 }
             }
@@ -373,7 +373,7 @@ impl Service {
         {
             Ok(()) => {}
             Err(BrokerError::NoQueue) => {
-                tracing::debug!(package = self.base, "the caller of a function is gone")
+                tracing::debug!(package = self.base, "the caller of a function is gone");
             }
             Err(error) => tracing::warn!(package = self.base, "can't answer a call: {error}"),
         }

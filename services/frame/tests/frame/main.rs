@@ -2,5 +2,6 @@
 
 mod common;
 mod configuration;
+mod crontabs;
 mod interface;
 mod services;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rmpv::Value;
-use tce_runtime::{ErrorCode, TypedMulti as _};
+use tce_runtime::ErrorCode;
 
 use crate::common::{Namespace, values, write};
 

@@ -72,10 +72,12 @@ def _module(folder: pathlib.Path, path: pathlib.Path) -> ModuleType:
 
 
 def _described(error: BaseException) -> str:
-    """Type, text and traceback, without the frames of this file."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
-        frames = frames.tb_next
+    """Type, text and traceback, without the frames up to the last one of this file."""
+    frames = frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == __file__:
+            frames = frame.tb_next
+        frame = frame.tb_next
     text = "".join(traceback.format_exception(type(error), error, frames))
     summary = "".join(traceback.format_exception_only(type(error), error)).strip()
     return f"{summary}\n{text}"[:MAX_TEXT]
