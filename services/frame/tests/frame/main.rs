@@ -1,4 +1,9 @@
 //! What users of the work frame rely on.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test without its broker, agent or files fails"
+)]
 
 mod common;
 mod configuration;
