@@ -41,11 +41,8 @@ def generate(folder: pathlib.Path, api: str, *idls: pathlib.Path, tasks: bool = 
     (folder / "__init__.py").touch()
     settings = folder / "tce.toml"
     flags = {"tasks": tasks, "multi-calls": api == "asyncio"}
-    lines = [f"{name} = {str(value).lower()}
-" for name, value in flags.items()]
-    settings.write_text(f'[python]
-api = "{api}"
-{"".join(lines)}')
+    lines = [f"{name} = {str(value).lower()}\n" for name, value in flags.items()]
+    settings.write_text(f'[python]\napi = "{api}"\n{"".join(lines)}')
     names = ",".join(str(idl) for idl in idls)
     tce("compile", "-l", "python", "-i", names, "-o", str(folder), "--config", str(settings))
     settings.unlink()

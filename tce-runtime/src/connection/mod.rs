@@ -271,7 +271,9 @@ impl Connection {
     }
 
     /// A connection to another queue at the broker of this one; `None` for a stream.
-    pub(crate) fn to_queue(&self, queue: &str) -> Option<Self> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn to_queue(&self, queue: &str) -> Option<Self> {
         let Channel::Queue(channel) = &self.inner.channel else {
             return None;
         };

@@ -394,6 +394,8 @@ class Publisher(_Reconnecting):
             raise Unpublished(ErrorCode.SENDFAILED, self.unavailable())
         is_durable = endpoint is not None and endpoint.address.durable
         message = properties.message(body, is_durable)
+        if self._options.names_broker_user:
+            message.user_id = self._endpoint.user
         is_mandatory = properties.is_mandatory
         key = endpoint.address.name if endpoint is not None else queue
         try:

@@ -97,6 +97,9 @@ class Options:
     resume: bool = False
     """Whether a gateway keeps pushes while the connection is lost and sends them afterwards."""
     tls: TlsFiles = field(default_factory=TlsFiles)
+    names_broker_user: bool = False
+    """Whether each message to a broker names the user who has logged in there. The broker refuses
+    another name, so that servants can rely on it."""
     on_call: Callable[[CallRecord], object] | None = None
     """Called at the end of each call, in the event loop: it must not block."""
     describes: bool = True

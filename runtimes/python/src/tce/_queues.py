@@ -236,6 +236,12 @@ class QueueConnection(Connection):
         except Unpublished as error:
             call.fail(error.code, error.text)
 
+    def to_queue(self, queue: str) -> QueueConnection:
+        """A connection to another queue at the broker of this one, by its name."""
+        return QueueConnection(
+            self.queues, f"mq:{queue}", self.registry, self._publisher, None, queue, self._reply_to
+        )
+
     def _can_send(self) -> bool:
         publisher = self._publisher
         return (
