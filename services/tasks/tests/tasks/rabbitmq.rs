@@ -136,7 +136,7 @@ async fn a_task_of_a_worker_that_is_killed_runs_elsewhere() {
 }
 
 #[tokio::test]
-async fn tasks_do_not_wait_behind_long_ones_of_a_busy_worker() {
+async fn no_task_waits_behind_long_ones_of_a_busy_worker() {
     let setup = Setup::rabbitmq("busy").await;
     let long = setup.client.set_task_ctl(TaskCtl::Priority(Priority::High));
     let mut child = spawn("busy");
@@ -148,22 +148,15 @@ async fn tasks_do_not_wait_behind_long_ones_of_a_busy_worker() {
     for id in &ids[..3] {
         setup.client.get_result2(id, LONG, LONG).await.unwrap();
     }
-    let short = send_many(&setup.client, "busy", 6).await;
     let _worker = start(&setup.tasks, "busy").await;
-    let sent = Instant::now();
-    for id in &short {
-        assert_status(&finished(&setup.client, id).await, Status::Success);
-    }
+    let started = Instant::now();
     for id in &ids[3..] {
         setup.client.get_result2(id, LONG, LONG).await.unwrap();
     }
-    assert!(
-        sent.elapsed() < Duration::from_secs(4),
-        "{:?}",
-        sent.elapsed()
-    );
+    let waited = started.elapsed();
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(waited < Duration::from_secs(4), "{waited:?}");
 }
 
 #[tokio::test]

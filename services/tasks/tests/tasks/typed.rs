@@ -164,7 +164,8 @@ pub(super) async fn the_end_of_a_typed_task_is_an_error_of_its_kind(setup: Setup
         error.to_string(),
         "the task has failed: the square overflows"
     );
-    let unknown = "01890a5d-ac96-774b-bcce-b302099a8057";
+    // No other test sends this id.
+    let unknown = "01890a5d-ac96-774b-bcce-b302099a80f1";
     let unknown = TaskHandle::<i64>::of(&setup.tasks, unknown);
     let error = unknown.result(Duration::ZERO).await.unwrap_err();
     assert!(matches!(error, TaskError::NotFound(_)), "{error}");
