@@ -34,12 +34,15 @@ pub mod codegen;
 
 mod control;
 
+mod limits;
+
 mod worker;
 
 pub use broker::{AmqpConfig, BrokerError, Filter, QueueError, RecordsError, StoreError};
 pub use client::{ResultError, SendError, TaskClient, TaskCtl, TaskResult, ValueError};
 pub use control::{TaskContext, TaskControl, no_retry};
 pub use from_json::FromJsonError;
+pub use limits::Rate;
 pub use tasks::{Tasks, TasksConfig};
 pub use typed::{Progress, TaskCall, TaskError, TaskHandle};
 pub use worker::{Group, RunningWorker, Worker, WorkerError};

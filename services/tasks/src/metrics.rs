@@ -57,6 +57,9 @@ impl Running {
             (FinishAnswer::Stale, _) => {
                 counter!("tce_tasks_stale_outcomes_total", labels()).increment(1);
             }
+            (FinishAnswer::Again, Some(Status::Sent)) if outcome.pause_ms > 0 => {
+                counter!("tce_tasks_limited_total", labels()).increment(1);
+            }
             (FinishAnswer::Again, Some(Status::Sent)) => {
                 counter!("tce_tasks_handed_back_total", labels()).increment(1);
             }

@@ -28,6 +28,7 @@ use crate::{
     clock::unix_ms,
     control::{ATTEMPT_KEY, Attempt},
     idl::tasks::{Lease, Outcome},
+    limits::{Limits, Rate},
     metrics,
     model::{FinishAnswer, Status, TaskOptions},
     tasks::Tasks,
@@ -77,6 +78,9 @@ pub enum WorkerError {
         /// What was said of the broker.
         timeout: Duration,
     },
+    /// A limit names no operation of its group: the group, and why.
+    #[error("a limit of the group `{0}`: {1}")]
+    Limit(String, TargetError),
     /// The configuration of the calls is wrong.
     #[error("{0}")]
     Config(#[from] tce_runtime::config::problem::Problems),
@@ -91,6 +95,8 @@ pub struct Group {
     concurrency: usize,
     servants: Vec<AddServant>,
     models: Vec<Option<Model>>,
+    /// By the name that the program has given.
+    limits: Limits,
 }
 
 impl Group {
@@ -98,6 +104,28 @@ impl Group {
     #[must_use]
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency.clamp(1, 1024);
+        self
+    }
+
+    /// Attempts of an operation, `add` or `Math.add`, that run at once in this worker. An attempt that
+    /// would wait longer than 1 s for others is delayed again, and holds no slot of the group.
+    #[must_use]
+    pub fn limit(mut self, operation: &str, count: u32) -> Self {
+        self.limits
+            .entry(operation.to_owned())
+            .or_default()
+            .at_once(count);
+        self
+    }
+
+    /// Attempts of an operation that begin in a time in this worker. An attempt that would wait longer
+    /// than 1 s is delayed again, and holds no slot of the group.
+    #[must_use]
+    pub fn rate(mut self, operation: &str, rate: Rate) -> Self {
+        self.limits
+            .entry(operation.to_owned())
+            .or_default()
+            .rate(rate);
         self
     }
 
@@ -149,6 +177,7 @@ impl Worker {
             concurrency: cores.map_or(1, usize::from),
             servants: Vec::new(),
             models: Vec::new(),
+            limits: Limits::new(),
         }));
         self
     }
@@ -242,6 +271,8 @@ struct Executor {
     models: &'static [Model],
     /// By the name that senders use. Only names that were found: their number is bounded.
     targets: Mutex<HashMap<String, Arc<CallTarget<'static>>>>,
+    /// By the full name of the operation.
+    limits: Limits,
     servants: Proxy,
     _communicators: [Communicator; 2],
 }
@@ -283,6 +314,13 @@ impl Executor {
     async fn new(tasks: Tasks, group: Group, time_limit: Duration) -> Result<Self, WorkerError> {
         let models = group.models.into_iter().collect::<Option<Vec<_>>>();
         let models = models.ok_or_else(|| WorkerError::NoIdl(group.name.clone()))?;
+        let models: &'static [Model] = models.leak();
+        let mut limits = Limits::new();
+        for (name, limit) in group.limits {
+            let target = find_operation(models, &name);
+            let target = target.map_err(|error| WorkerError::Limit(group.name.clone(), error))?;
+            limits.insert(target.operation.name().to_owned(), limit);
+        }
         let broker = MemoryBroker::new();
         let (worker, sender) = (
             open(&broker, "worker").await?,
@@ -298,8 +336,9 @@ impl Executor {
             group: group.name,
             concurrency: group.concurrency,
             time_limit,
-            models: models.leak(),
+            models,
             targets: Mutex::default(),
+            limits,
             servants: Proxy::connect(&sender, "mq:calls").await?,
             _communicators: [worker, sender],
         })
@@ -392,7 +431,7 @@ impl Executor {
                 tokio::select! {
                     biased;
                     () = reached(&mut phase, Phase::HandingBack) => handed_back(),
-                    outcome = self.attempt(&lease, &target, options) => outcome,
+                    outcome = self.admitted(&lease, &target, options) => outcome,
                 }
             }
         };
@@ -424,6 +463,27 @@ impl Executor {
             }
         }
         None
+    }
+
+    /// Runs the attempt within the limits of its operation.
+    async fn admitted(
+        &self,
+        lease: &Lease,
+        target: &CallTarget<'_>,
+        options: TaskOptions,
+    ) -> Outcome {
+        let admitted = match self.limits.get(target.operation.name()) {
+            Some(limits) => Some(limits.admit().await),
+            None => None,
+        };
+        if let Some(Err(pause)) = admitted {
+            return Outcome {
+                pause_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
+                ..handed_back()
+            };
+        }
+        // `admitted` counts until the attempt has ended.
+        self.attempt(lease, target, options).await
     }
 
     async fn attempt(

@@ -32,6 +32,8 @@ mod embedded;
 
 mod endpoint;
 
+mod limits;
+
 mod rabbitmq;
 
 mod typed;
