@@ -1,18 +1,24 @@
 //! `tce task`: sends tasks, reads their results, lists and aborts them, and deals with dead ones.
 
 use std::{
-    io::Write,
+    io::{self, BufRead, Read, Write},
     process::ExitCode,
+    thread,
     time::{Duration, SystemTime},
 };
 
 use serde_json::{Value, json};
-use tce_runtime::{Adapter, Communicator};
+use tce_runtime::{
+    Adapter, Communicator, ErrorCode, Fault,
+    interceptor::{Answer, ServerCall, ServerInterceptor, ServerNext},
+};
 use tce_tasks::{
     Filter, ResultError, TaskCtl, TaskResult, Tasks, TasksConfig,
     idl::tasks::Record,
     model::{AbortAnswer, Status},
 };
+
+use tokio::sync::oneshot;
 
 use crate::{
     console::{CommandError, Console, exit_code},
@@ -95,6 +101,10 @@ enum Action {
     Serve {
         /// Endpoint to listen on: tcp://host:port
         endpoint: String,
+        /// Serve the process that started this one until standard input ends; its first line is a
+        /// key that callers must have
+        #[arg(long, hide = true)]
+        child: bool,
     },
     /// Abort a task
     Abort {
@@ -175,12 +185,12 @@ pub(crate) fn run(args: &Args, console: &mut Console) -> Result<ExitCode, Comman
 
 /// Why the command failed.
 enum TaskError {
-    Output(std::io::Error),
+    Output(io::Error),
     Failed(String),
 }
 
-impl From<std::io::Error> for TaskError {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for TaskError {
+    fn from(error: io::Error) -> Self {
         Self::Output(error)
     }
 }
@@ -220,7 +230,7 @@ async fn act(
             Ok(ExitCode::SUCCESS)
         }
         Action::Dead(action) => dead(&tasks, action, console).await,
-        Action::Serve { endpoint } => serve(&tasks, endpoint, console).await,
+        Action::Serve { endpoint, child } => serve(&tasks, endpoint, *child, console).await,
         Action::Abort { id } => {
             let answer = tasks
                 .client()
@@ -238,10 +248,32 @@ async fn act(
     }
 }
 
-/// Serves the queue until the process is asked to end.
+/// The entry of the extra with the key of a child.
+const KEY: &str = "key";
+/// The most bytes of a key.
+const MAX_KEY: u64 = 1024;
+
+/// Refuses calls without the key: other users of the machine can connect, too.
+struct KeyCheck(String);
+
+impl ServerInterceptor for KeyCheck {
+    async fn call(&self, call: ServerCall, next: ServerNext<'_>) -> Result<Answer, Fault> {
+        match call.extra().get(KEY) {
+            Some(key) if !key.is_empty() && key == self.0 => next.run(call).await,
+            _ => Err(Fault::new(
+                ErrorCode::ConnectReject,
+                "the key is missing or wrong",
+            )),
+        }
+    }
+}
+
+/// Serves the queue until the process is asked to end, as a child until its parent has ended: a
+/// signal to both must not end it while the parent hands its tasks back.
 async fn serve(
     tasks: &Tasks,
     endpoint: &str,
+    is_child: bool,
     console: &mut Console,
 ) -> Result<ExitCode, TaskError> {
     let Some(servant) = tasks.queue_servant() else {
@@ -250,10 +282,31 @@ async fn serve(
     let communicator = Communicator::new();
     let listening = Adapter::listen(&communicator, endpoint).await;
     let adapter = listening.map_err(|error| failed(&error))?;
+    if is_child {
+        let mut key = String::new();
+        io::stdin().lock().take(MAX_KEY).read_line(&mut key)?;
+        adapter.intercept(KeyCheck(key.trim_end().to_owned()));
+    }
     adapter.add_servant(servant).start();
     writeln!(console.out, "listening on {}", adapter.endpoint())?;
     console.out.flush()?;
-    tce_runtime::termination_signal().await?;
+    let asked = tce_runtime::termination_signal();
+    match is_child {
+        true => {
+            let (sender, ended) = oneshot::channel();
+            // Not one of the runtime, which would wait for it.
+            thread::spawn(move || {
+                let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+                // The receiver lives until then.
+                let _ = sender.send(());
+            });
+            // The first signal is ignored; a second one ends the process.
+            let ignoring = tokio::spawn(asked);
+            let _ = ended.await;
+            ignoring.abort();
+        }
+        false => asked.await?,
+    }
     communicator.shutdown(SHUTDOWN_TIME).await;
     Ok(ExitCode::SUCCESS)
 }

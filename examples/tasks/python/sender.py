@@ -10,7 +10,12 @@ from tce.tasks import Backoff, TaskError, Tasks
 
 
 async def main() -> None:
-    tasks = await Tasks.open(sys.argv[1])
+    store = sys.argv[2] if len(sys.argv) > 2 else None
+    async with await Tasks.open(sys.argv[1], store=store) as tasks:
+        await send(tasks)
+
+
+async def send(tasks: Tasks) -> None:
     math = MathTasks(tasks)
 
     handle = await math.add(12, 33).send()

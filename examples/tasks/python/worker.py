@@ -35,10 +35,11 @@ async def main() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    tasks = await Tasks.open(sys.argv[1])
-    async with Worker(tasks).group("group1", MathImpl(), concurrency=3):
-        print("working for group1", flush=True)
-        await stopped.wait()
+    store = sys.argv[2] if len(sys.argv) > 2 else None
+    async with await Tasks.open(sys.argv[1], store=store) as tasks:
+        async with Worker(tasks).group("group1", MathImpl(), concurrency=3):
+            print("working for group1", flush=True)
+            await stopped.wait()
 
 
 asyncio.run(main())

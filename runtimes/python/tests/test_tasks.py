@@ -7,13 +7,15 @@ import importlib
 import math as math_
 import pathlib
 import shutil
+import signal
 import sys
+import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from conftest import ROOT, TARGET, Program, generate, run, tce
+from conftest import ROOT, TARGET, Broker, Program, free_port, generate, run, tce
 from tce import MarshalError, RpcError
 from tce.tasks import (
     AbortTask,
@@ -43,6 +45,42 @@ def math(tmp_path_factory: pytest.TempPathFactory) -> Iterator[types.ModuleType]
     sys.path.insert(0, str(folder))
     yield importlib.import_module("gen_tasks.math")
     sys.path.remove(str(folder))
+
+
+Queue = dict[str, str]
+"""The arguments of `Tasks.open`."""
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
+    folder = str(tmp_path_factory.mktemp("redis"))
+    server = Program(
+        "redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder
+    )
+    server.line_with("Ready to accept connections")
+    yield f"redis://127.0.0.1:{port}"
+    server.stop()
+
+
+@pytest.fixture(params=["endpoint", "rabbitmq"])
+def queue(request: pytest.FixtureRequest) -> Queue:
+    if request.param == "endpoint":
+        return {"uri": request.getfixturevalue("endpoint")}
+    return rabbitmq(request.getfixturevalue("broker"), request.getfixturevalue("redis"))
+
+
+def rabbitmq(broker: Broker, redis: str) -> Queue:
+    uri = f"amqp://127.0.0.1:{broker.port}/%2f"
+    return {"uri": uri, "store": redis, "command": str(TARGET / "tce")}
+
+
+def run_with(queue: Queue, scenario: Callable[[Tasks], Coroutine[Any, Any, None]]) -> None:
+    async def opened() -> None:
+        async with await Tasks.open(**queue) as tasks:  # type: ignore[arg-type]
+            await scenario(tasks)
+
+    run(opened())
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +132,8 @@ def servant(math: Any) -> Any:
     return MathImpl()
 
 
-def test_a_result_comes_back_and_a_failure_is_repeated(math: Any, endpoint: str) -> None:
-    async def scenario() -> None:
-        tasks = await Tasks.open(endpoint)
+def test_a_result_comes_back_and_a_failure_is_repeated(math: Any, queue: Queue) -> None:
+    async def scenario(tasks: Tasks) -> None:
         client = tasks.client
         async with Worker(tasks).group("python", servant(math), concurrency=3):
             result = await client.get_result(await client.send("python", "add", 12, 33), 30)
@@ -117,12 +154,11 @@ def test_a_result_comes_back_and_a_failure_is_repeated(math: Any, endpoint: str)
                 assert (result.status, result.retries) == (Status.FAILURE, 0)
                 assert text in result.error
 
-    run(scenario())
+    run_with(queue, scenario)
 
 
-def test_a_running_task_is_told_of_an_abort(math: Any, endpoint: str) -> None:
-    async def scenario() -> None:
-        tasks = await Tasks.open(endpoint)
+def test_a_running_task_is_told_of_an_abort(math: Any, queue: Queue) -> None:
+    async def scenario(tasks: Tasks) -> None:
         client = tasks.client.set_task_ctl(extra={"user": "Ann"})
         async with Worker(tasks).group("abort", servant(math)):
             task_id = await client.send("abort", "sleep", 20_000)
@@ -137,12 +173,11 @@ def test_a_running_task_is_told_of_an_abort(math: Any, endpoint: str) -> None:
         with pytest.raises(TaskNotFoundError):
             await client.get_result("01890a5d-ac96-774b-bcce-b302099a8057", 0.0)
 
-    run(scenario())
+    run_with(queue, scenario)
 
 
-def test_a_task_that_does_not_end_in_time_is_handed_back(math: Any, endpoint: str) -> None:
-    async def scenario() -> None:
-        tasks = await Tasks.open(endpoint)
+def test_a_task_that_does_not_end_in_time_is_handed_back(math: Any, queue: Queue) -> None:
+    async def scenario(tasks: Tasks) -> None:
         client = tasks.client.set_task_ctl(extra={"user": "Ann"})
         async with Worker(tasks, shutdown_timeout=0.1).group("back", servant(math)):
             task_id = await client.send("back", "sleep", 20_000)
@@ -152,12 +187,11 @@ def test_a_task_that_does_not_end_in_time_is_handed_back(math: Any, endpoint: st
         assert caught.value.status == Status.SENT
         assert await client.abort(task_id) == "done"
 
-    run(scenario())
+    run_with(queue, scenario)
 
 
-def test_a_typed_task_returns_the_result_of_its_operation(math: Any, endpoint: str) -> None:
-    async def scenario() -> None:
-        tasks = await Tasks.open(endpoint)
+def test_a_typed_task_returns_the_result_of_its_operation(math: Any, queue: Queue) -> None:
+    async def scenario(tasks: Tasks) -> None:
         group1 = math.MathTasks(tasks)
         assert await group1.add(1, 2).run_after(60.0).send() is not None
         client = group1.in_group("typed")
@@ -188,7 +222,7 @@ def test_a_typed_task_returns_the_result_of_its_operation(math: Any, endpoint: s
         with pytest.raises(TaskTimeoutError):
             await queued.result(timeout=0.05)
 
-    run(scenario())
+    run_with(queue, scenario)
 
 
 def limits(values: Any, size: int) -> Any:
@@ -225,9 +259,8 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def test_values_at_their_limits_come_back(values: Any, endpoint: str) -> None:
-    async def scenario() -> None:
-        tasks = await Tasks.open(endpoint)
+def test_values_at_their_limits_come_back(values: Any, queue: Queue) -> None:
+    async def scenario(tasks: Tasks) -> None:
         client = values.DerivedTasks(tasks).in_group("limits")
         async with Worker(tasks).group("limits", echo_servant(values)):
             largest = limits(values, (1 << 20) - 1000)
@@ -253,7 +286,91 @@ def test_values_at_their_limits_come_back(values: Any, endpoint: str) -> None:
             assert (result.status, result.retries) == (Status.FAILURE, 0)
             assert "`long(int)`, expected `long(int,int)`" in result.error
 
+    run_with(queue, scenario)
+
+
+def test_the_queue_at_rabbitmq_is_for_this_program_alone(broker: Broker, redis: str) -> None:
+    async def scenario(tasks: Tasks) -> None:
+        assert tasks._process is not None
+        other = await Tasks.open(tasks._process.endpoint)
+        with pytest.raises(RpcError, match="the key is missing or wrong"):
+            await other.client.send("alone", "add", 1, 2)
+        task_id = await tasks.client.set_task_ctl(RunAfter=60.0).send("alone", "add", 1, 2)
+        # It is started again when it ends.
+        assert tasks._process._process is not None
+        tasks._process._process.kill()
+        while True:
+            try:
+                assert await tasks.client.abort(task_id) == "done"
+                break
+            except RpcError:
+                await asyncio.sleep(0.1)
+
+    run_with(rabbitmq(broker, redis), scenario)
+
+
+def test_a_broker_that_is_not_there_is_an_error() -> None:
+    async def scenario() -> None:
+        with pytest.raises(RpcError, match="RabbitMQ can't be reached"):
+            await Tasks.open("amqp://127.0.0.1:1", command=str(TARGET / "tce"))
+        with pytest.raises(RpcError, match="can't start `no-such-tce`"):
+            await Tasks.open("amqp://127.0.0.1:1", command="no-such-tce")
+
     run(scenario())
+
+
+WORKER = """
+import asyncio, sys
+sys.path[:0] = [sys.argv[1]]
+from gen_tasks.math import Math
+from tce.tasks import Tasks, Worker
+
+class MathImpl(Math):
+    def add(self, a, b, ctx): ...
+    def addOk(self, a, b, ctx): ...
+    def flaky(self, key, failures, ctx): ...
+    def sq(self, x, ctx): return x * x
+    def die(self, key, ctx): ...
+    async def sleep(self, ms, ctx):
+        print("sleeping", flush=True)
+        await asyncio.sleep(ms / 1000)
+
+async def main():
+    async with await Tasks.open(sys.argv[2], store=sys.argv[3], command=sys.argv[4]) as tasks:
+        async with Worker(tasks).group("killed", MathImpl()):
+            print("working", flush=True)
+            await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_task_of_a_worker_that_is_killed_runs_elsewhere_at_once(
+    math: Any, broker: Broker, redis: str
+) -> None:
+    queue = rabbitmq(broker, redis)
+    folder = str(pathlib.Path(math.__file__).parent.parent)
+
+    def worker() -> Program:
+        where = queue["uri"], queue["store"], queue["command"]
+        program = Program(sys.executable, "-c", WORKER, folder, *where)
+        program.line("working")
+        return program
+
+    async def scenario(tasks: Tasks) -> None:
+        first = worker()
+        handle = await math.MathTasks(tasks).in_group("killed").sleep(1000).send()
+        await asyncio.to_thread(first.line, "sleeping")
+        second = worker()
+        killed_at = time.monotonic()
+        first.process.send_signal(signal.SIGKILL)
+        await asyncio.to_thread(second.line, "sleeping")
+        assert time.monotonic() - killed_at < 5
+        await handle.result(timeout=30.0)
+        assert (await handle.state()).record.deaths == 1
+        second.stop()
+
+    run_with(queue, scenario)
 
 
 def test_the_example_runs(tmp_path: pathlib.Path, endpoint: str) -> None:

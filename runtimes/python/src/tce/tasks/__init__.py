@@ -1,9 +1,9 @@
 """Durable tasks: operations of an IDL interface that run later, with retries and results.
 
-A process in Rust owns the queue and serves it at an endpoint; programs in Python send
-tasks to it, read their results and work for it.
+Programs in Python send tasks to a queue, read their results and work for it. The queue is at
+RabbitMQ, with the results in Redis, or behind the endpoint of a process in Rust that owns it.
 
-    tasks = await Tasks.open("tcp://localhost:12010")
+    tasks = await Tasks.open("amqp://localhost", store="redis://localhost")
     task_id = await tasks.client.set_task_ctl(RetryCount=5).send("group1", "add", 12, 33)
     result = await tasks.client.get_result(task_id, timeout=3.0)
     print(result.get(0))

@@ -15,6 +15,7 @@ from typing import Any
 from .._communicator import Communicator
 from .._errors import RpcError
 from ._json import is_dict, to_json
+from ._process import QueueProcess
 from ._queue import QueuePrx, Record, Task
 
 JSON = "application/json"
@@ -103,14 +104,45 @@ def _new_id() -> str:
 class Tasks:
     """A queue of tasks, which another process serves."""
 
-    def __init__(self, queue: QueuePrx) -> None:
+    def __init__(self, queue: QueuePrx, process: QueueProcess | None = None) -> None:
         self.queue = queue
         """The proxy of the queue."""
+        self._process = process
 
     @classmethod
-    async def open(cls, endpoint: str, communicator: Communicator | None = None) -> Tasks:
-        """Connects to a queue. Raises `RpcError` if it does not answer."""
-        return cls(await QueuePrx.connect(communicator or Communicator(), endpoint))
+    async def open(
+        cls,
+        uri: str,
+        communicator: Communicator | None = None,
+        *,
+        store: str | None = None,
+        command: str = "tce",
+    ) -> Tasks:
+        """Connects to a queue: to the endpoint of a process that serves it, `tcp://host:port`, or to
+        RabbitMQ, `amqp://user:password@host:5672/vhost`, with the results in Redis at `store`,
+        `redis://host:6379`.
+
+        For RabbitMQ the program `command` is started, by default `tce` of PATH, and ends with this
+        one. Raises `RpcError` if the queue does not answer.
+        """
+        communicator = communicator or Communicator()
+        if not uri.startswith("amqp://"):
+            return cls(await QueuePrx.connect(communicator, uri))
+        process = QueueProcess(command, uri, store)
+        await process.start()
+        queue = await QueuePrx.connect(communicator, process.endpoint)
+        return cls(queue.with_extra({"key": process.key}), process)
+
+    async def close(self) -> None:
+        """Ends what `open` has started for RabbitMQ, after the workers."""
+        if self._process is not None:
+            await self._process.stop()
+
+    async def __aenter__(self) -> Tasks:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     @property
     def client(self) -> TaskClient:
