@@ -32,7 +32,7 @@ impl Runner for Stage {
 
 /// A server with a client.
 pub(crate) struct Fixture {
-    pub(crate) home: TempDir,
+    _home: TempDir,
     pub(crate) server: Server,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) jobs: FlowJobsPrx,
@@ -61,7 +61,7 @@ impl Fixture {
             jobs: FlowJobsPrx::new(control.connection()),
             query: FlowQueryPrx::new(control.connection()),
             control: control.with_extra([("user", "tester")]),
-            home,
+            _home: home,
             server,
             orders,
         }
