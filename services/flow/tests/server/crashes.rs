@@ -67,16 +67,24 @@ sleep 0.2; rm %ECF_HOME%/now/%TASK%";
     assert!(counts.lines().count() == 6 && most <= Some(2), "{counts}");
 }
 
-const CRASHES: u64 = 6;
-const FAMILIES: usize = 5;
 const TASKS: usize = 8;
 
-/// Chains of tasks, and an operator who sets variables, under crashes at random moments.
+/// How often the server crashes: as FLOW_CRASHES says, for a longer run by hand. There is a chain
+/// of tasks for each.
+fn crashes() -> usize {
+    let crashes = std::env::var("FLOW_CRASHES").ok();
+    crashes
+        .and_then(|crashes| crashes.parse().ok())
+        .unwrap_or(6)
+}
+
+/// Chains of tasks, and operators who set variables, under crashes at random moments.
 #[test]
 fn crashes_lose_no_command_and_run_no_try_twice() {
     let mut server = Installation::start(&[]);
     let mut definition = String::from("suite s\n edit ECF_TRIES 1\n");
-    for family in 0..FAMILIES {
+    let crashes = crashes();
+    for family in 0..crashes {
         definition += &format!(" family f{family}\n");
         for task in 0..TASKS {
             server.script(
@@ -94,17 +102,22 @@ fn crashes_lose_no_command_and_run_no_try_twice() {
     let is_over = AtomicBool::new(false);
     let port = server.port();
     let acknowledged = thread::scope(|scope| {
-        let operator = scope.spawn(|| alter_until(&is_over, port));
+        let is_over = &is_over;
+        let operators =
+            [0, 1].map(|operator| scope.spawn(move || alter_until(is_over, port, operator)));
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);
-        for _ in 0..CRASHES {
+        for _ in 0..crashes {
             thread::sleep(Duration::from_millis(random.u64(20..250)));
             server.kill();
             server.restart();
         }
         server.wait_for("/s", "complete");
         is_over.store(true, Ordering::SeqCst);
-        (operator.join().unwrap(), seed)
+        let values = operators
+            .into_iter()
+            .flat_map(|operator| operator.join().unwrap());
+        (values.collect::<Vec<_>>(), seed)
     });
     let (values, seed) = acknowledged;
     let ran = server.read("ran");
@@ -112,7 +125,7 @@ fn crashes_lose_no_command_and_run_no_try_twice() {
     for line in ran.lines() {
         *runs.entry(line).or_default() += 1;
     }
-    assert_eq!(runs.len(), FAMILIES * TASKS, "seed {seed}: {ran}");
+    assert_eq!(runs.len(), crashes * TASKS, "seed {seed}: {ran}");
     assert!(runs.values().all(|count| *count == 1), "seed {seed}: {ran}");
     assert!(!values.is_empty());
     for (name, value) in values {
@@ -132,13 +145,13 @@ fn crashes_lose_no_command_and_run_no_try_twice() {
 }
 
 /// Sets variables of the suite, one after the other, and gives those that the server has confirmed.
-fn alter_until(is_over: &AtomicBool, port: u16) -> Vec<(String, String)> {
+fn alter_until(is_over: &AtomicBool, port: u16, operator: u32) -> Vec<(String, String)> {
     let mut confirmed = Vec::new();
     for at in 0.. {
         if is_over.load(Ordering::SeqCst) {
             break;
         }
-        let (name, value) = (format!("X{at}"), at.to_string());
+        let (name, value) = (format!("X{operator}_{at}"), at.to_string());
         let set = Command::new(env!("CARGO_BIN_EXE_ecflow_client"))
             .args(["--alter=add", "variable", &name, &value, "/s"])
             .envs([("ECF_HOST", "localhost"), ("ECF_PORT", &port.to_string())])
