@@ -1,10 +1,19 @@
 //! The program `tce-frame`: an agent, and what needs no agent.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::agent::{Agent, AgentOptions};
+use crate::{
+    agent::{Agent, AgentOptions},
+    config::{FrameConfig, PackageSettings},
+    deployment::{Deployment, write_signature},
+    manifest::hex,
+    signature,
+};
 
 /// The exit status of a mistake in the command line or the configuration.
 const USAGE: u8 = 2;
@@ -25,6 +34,19 @@ struct Program {
 enum Verb {
     /// Runs an agent until SIGTERM or Ctrl-C
     Agent(AgentArguments),
+    /// Signs a package, for agents with `trusted_keys`
+    Sign {
+        /// The folder of the package
+        package: PathBuf,
+        /// An Ed25519 key: openssl genpkey -algorithm ed25519 -outform DER -out FILE
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Reads a frame's file and its packages, and tells all mistakes
+    Check {
+        /// The frame's file
+        conf: PathBuf,
+    },
 }
 
 /// The flags of an agent.
@@ -66,9 +88,14 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
-    let Program {
-        verb: Verb::Agent(arguments),
-    } = Program::parse();
+    match Program::parse().verb {
+        Verb::Agent(arguments) => start_agent(arguments),
+        Verb::Sign { package, key } => done(sign(&package, &key)),
+        Verb::Check { conf } => done(check(&conf)),
+    }
+}
+
+fn start_agent(arguments: AgentArguments) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -115,6 +142,63 @@ pub async fn run_agent(arguments: AgentArguments) -> ExitCode {
     }
     agent.shutdown().await;
     ExitCode::SUCCESS
+}
+
+/// Signs the files that belong to the package; returns what is printed.
+fn sign(package: &Path, key: &Path) -> Result<String, String> {
+    let (settings, _) = PackageSettings::load(package).map_err(|problems| problems.to_string())?;
+    let key_file = std::fs::read(key).map_err(|error| format!("`{}`: {error}", key.display()))?;
+    // Beside an agent, which knows the files that were made at run time; else all files.
+    let root = package.parent().unwrap_or(Path::new("."));
+    let deployment = Deployment::open(root, settings.kind(), &settings.name, package);
+    let manifest = deployment.and_then(|deployment| deployment.manifest(settings.version.as_str()));
+    let manifest = manifest.map_err(|error| error.to_string())?;
+    let signature = signature::sign(&manifest, &key_file).map_err(|error| error.to_string())?;
+    write_signature(package, &signature).map_err(|error| error.to_string())?;
+    let public = signature.get(..32).unwrap_or_default();
+    Ok(format!(
+        "signed {} {} {} with the key {}",
+        manifest.kind,
+        manifest.name,
+        manifest.version,
+        hex(public)
+    ))
+}
+
+fn check(conf: &Path) -> Result<String, String> {
+    let config = FrameConfig::load(conf).map_err(|problems| problems.to_string())?;
+    let mut lines: Vec<_> = config
+        .warnings
+        .iter()
+        .map(|warning| format!("warning: {warning}"))
+        .collect();
+    let mut mistakes = Vec::new();
+    for entry in config.packages() {
+        match entry.settings {
+            Ok(settings) => lines.push(format!(
+                "{} {} {}",
+                settings.kind(),
+                settings.name,
+                settings.version
+            )),
+            Err(rejection) => mistakes.push(rejection.reason),
+        }
+    }
+    match mistakes.is_empty() {
+        true => Ok(lines.join("\n")),
+        false => Err(mistakes.join("\n")),
+    }
+}
+
+/// Prints a result.
+fn done(result: Result<String, String>) -> ExitCode {
+    match result {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(text) => failed(&text),
+    }
 }
 
 fn failed(text: &str) -> ExitCode {

@@ -33,7 +33,7 @@ use tokio::{
 };
 
 use crate::{
-    broker::{Broker, BrokerError, Link, Publisher, pause, request, short},
+    broker::{Broker, BrokerError, Link, Publisher, REQUEST_TIME, pause, request, short},
     host::{CallPermit, DRAIN_TIME, Generation, HostCommand, HostEndpoint},
     idl::frame::FunctionsPrx,
 };
@@ -71,6 +71,8 @@ pub(crate) struct Service {
     current: Mutex<Arc<Generation>>,
     phase: watch::Sender<Phase>,
     consumer: Mutex<Option<JoinHandle<()>>>,
+    /// Whether the queue was read once.
+    has_read: watch::Sender<bool>,
     /// Calls that were run.
     pub(crate) calls: AtomicU64,
 }
@@ -99,9 +101,13 @@ impl Service {
             current: Mutex::new(generation),
             phase: watch::Sender::new(Phase::Running),
             consumer: Mutex::default(),
+            has_read: watch::Sender::new(false),
             calls: AtomicU64::new(0),
         });
         *service.consumer.lock() = Some(tokio::spawn(Arc::clone(&service).consume()));
+        // Calls that follow find the queue, unless the broker is away now.
+        let mut has_read = service.has_read.subscribe();
+        let _ = timeout(REQUEST_TIME, has_read.wait_for(|has_read| *has_read)).await;
         Ok(service)
     }
 
@@ -177,6 +183,7 @@ impl Service {
                 };
                 match opened {
                     Ok((channel, consumer)) => {
+                        self.has_read.send_replace(true);
                         self.read(&channel, consumer, &mut calls, &mut phase).await;
                     }
                     Err(error) => {

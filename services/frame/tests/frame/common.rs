@@ -122,12 +122,16 @@ impl Namespace {
             .and_then(|rest| rest.split('/').next());
         let port = port.expect("a port");
         let name = &self.name;
+        let login = self.uri.trim_start_matches("amqp://").split('@').next();
+        let (user, password) = login
+            .and_then(|login| login.split_once(':'))
+            .expect("a login");
         let config = format!(
             "
 client:
   endpoints:
-    - {{name: commands, host: 127.0.0.1, port: {port}, address: 'tce.frame.{name}.commands;{{create:always,node:{{type:topic,durable:true}}}}', type: qpid, af_mode: AF_WRITE}}
-    - {{name: calculate, host: 127.0.0.1, port: {port}, address: 'tce.frame.{name}.service.calculate', type: qpid, af_mode: AF_WRITE}}
+    - {{name: commands, host: 127.0.0.1, port: {port}, address: 'tce.frame.{name}.commands;{{create:always,node:{{type:topic,durable:true}}}}', type: qpid, user: {user}, password: {password}, af_mode: AF_WRITE}}
+    - {{name: calculate, host: 127.0.0.1, port: {port}, address: 'tce.frame.{name}.service.calculate', type: qpid, user: {user}, password: {password}, af_mode: AF_WRITE}}
 "
         );
         let config = MqConfig::parse(&config, "client", "client").expect("a configuration");

@@ -5,6 +5,7 @@
     reason = "a test without its broker, agent or files fails"
 )]
 
+mod changes;
 mod common;
 mod configuration;
 mod crontabs;

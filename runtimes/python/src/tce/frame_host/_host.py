@@ -13,13 +13,13 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from .._communicator import Communicator
 from .._connection import Context
 from .._errors import ErrorCode, Fault, RpcError
 from ._frame import Functions, HostsPrx
-from ._msgpack import FormatError, pack, unpack
+from ._msgpack import FormatError, is_dict, is_list, pack, unpack
 
 ENDPOINT = "TCE_FRAME_ENDPOINT"
 TOKEN = "TCE_FRAME_TOKEN"
@@ -57,8 +57,8 @@ def load(folder: pathlib.Path, base: str, names: list[str]) -> dict[str, Callabl
 
 
 def _module(folder: pathlib.Path, path: pathlib.Path) -> ModuleType:
-    # By its path: a name such as `calculate-2` is no identifier, and no module that is installed may
-    # take its place.
+    # By its path: a name such as `calculate-2` is no identifier, and no installed module may take
+    # its place.
     name = folder.name
     spec = importlib.util.spec_from_file_location(
         name, path, submodule_search_locations=[str(folder)]
@@ -79,8 +79,9 @@ def _described(error: BaseException) -> str:
             frames = frame.tb_next
         frame = frame.tb_next
     text = "".join(traceback.format_exception(type(error), error, frames))
-    summary = "".join(traceback.format_exception_only(type(error), error)).strip()
-    return f"{summary}\n{text}"[:MAX_TEXT]
+    kind = type(error)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}: {error}\n{text}"[:MAX_TEXT]
 
 
 class FunctionsImpl(Functions):
@@ -92,7 +93,7 @@ class FunctionsImpl(Functions):
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="tce-frame")
         self._permits = asyncio.Semaphore(concurrency)
 
-    async def call(self, name: str, arguments: bytes, context: Context) -> bytes:
+    async def call(self, name: str, arguments: bytes, ctx: Context) -> bytes:
         """Runs a function."""
         args, kwargs = self._arguments(name, arguments)
         if name == SOURCE:
@@ -132,15 +133,13 @@ class FunctionsImpl(Functions):
     @staticmethod
     def _arguments(name: str, arguments: bytes) -> tuple[list[Any], dict[str, Any]]:
         try:
-            values: Any = unpack(arguments)
+            values = unpack(arguments)
         except FormatError as error:
             raise Fault(f"the arguments of {name}: {error}", ErrorCode.UNSERIALIZE_FAILED) from None
-        if isinstance(values, list):
-            match cast("list[Any]", values):
-                case [list() as args, dict() as kwargs] if all(isinstance(key, str) for key in kwargs):
-                    return cast("list[Any]", args), cast("dict[str, Any]", kwargs)
-                case _:
-                    pass
+        if is_list(values) and len(values) == 2:
+            args, kwargs = values
+            if is_list(args) and is_dict(kwargs) and all(isinstance(key, str) for key in kwargs):
+                return args, kwargs
         text = f"the arguments of {name} are not a list and a dict with the names of parameters"
         raise Fault(text, ErrorCode.UNSERIALIZE_FAILED)
 
@@ -183,7 +182,8 @@ def main() -> int:
     parser.add_argument("--concurrency", type=int, default=1)
     arguments = parser.parse_args()
     if ENDPOINT not in os.environ or TOKEN not in os.environ:
-        print(f"an agent of the work frame starts this program: {TOKEN} is not set", file=sys.stderr)
+        text = f"an agent of the work frame starts this program: {TOKEN} is not set"
+        print(text, file=sys.stderr)
         return 2
     try:
         return asyncio.run(serve(arguments))

@@ -6,7 +6,7 @@ Agents run on machines with nothing but Python, so this needs no package.
 from __future__ import annotations
 
 import struct
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 MAX_DEPTH = 64
 """The deepest nesting of lists and dicts."""
@@ -20,7 +20,21 @@ class FormatError(ValueError):
     """Bytes that are not MessagePack of the types that functions take."""
 
 
-def pack(value: Any) -> bytes:
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether the value is a list, of anything."""
+    return isinstance(value, list)
+
+
+def is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    """Whether the value is a dict, of anything."""
+    return isinstance(value, dict)
+
+
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
+def pack(value: object) -> bytes:
     """Packs None, bool, int, float, str, bytes, list, tuple and dict.
 
     Raises `ValueTypeError` for any other type, with its name and its place, and `ValueError` for a
@@ -31,7 +45,7 @@ def pack(value: Any) -> bytes:
     return bytes(out)
 
 
-def _pack(out: bytearray, value: Any, place: str, depth: int) -> None:
+def _pack(out: bytearray, value: object, place: str, depth: int) -> None:
     if value is None:
         out.append(0xC0)
     elif value is False or value is True:
@@ -44,26 +58,25 @@ def _pack(out: bytearray, value: Any, place: str, depth: int) -> None:
         data = value.encode()
         _pack_size(out, len(data), (0xA0, 31), (0xD9, 0xDA, 0xDB))
         out += data
-    elif isinstance(value, (bytes, bytearray, memoryview)):
-        data = bytes(cast("bytes", value))
+    elif isinstance(value, (bytes, bytearray)):
+        data = bytes(value)
         _pack_size(out, len(data), None, (0xC4, 0xC5, 0xC6))
         out += data
-    elif isinstance(value, (list, tuple)):
-        items = cast("list[Any]", value)
+    elif is_list(value) or _is_tuple(value):
         _check_depth(place, depth)
-        _pack_size(out, len(items), (0x90, 15), (None, 0xDC, 0xDD))
-        for index, item in enumerate(items):
+        _pack_size(out, len(value), (0x90, 15), (None, 0xDC, 0xDD))
+        for index, item in enumerate(value):
             _pack(out, item, f"{place}[{index}]", depth - 1)
-    elif isinstance(value, dict):
-        entries = cast("dict[Any, Any]", value)
+    elif is_dict(value):
         _check_depth(place, depth)
-        _pack_size(out, len(entries), (0x80, 15), (None, 0xDE, 0xDF))
-        for key, item in entries.items():
+        _pack_size(out, len(value), (0x80, 15), (None, 0xDE, 0xDF))
+        for key, item in value.items():
             _pack(out, key, f"{place} key {key!r:.40}", depth - 1)
             _pack(out, item, f"{place}[{key!r:.40}]", depth - 1)
     else:
         kind = type(value)
-        name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+        name = f"{module}{kind.__name__}"
         where = f" at {place.strip()}" if place else ""
         raise ValueTypeError(
             f"a value of type `{name}`{where} can't be sent: the types are None, bool, int, float, "
