@@ -8,6 +8,9 @@ use capnpc::codegen::CodeGenerationCommand;
 
 fn main() -> Result<()> {
     tce_codegen::configure().compile(&["idl/echo.idl", "idl/soak.idl"])?;
+    tce_codegen::configure()
+        .tasks()
+        .compile(&["idl/task.idl"])?;
 
     println!("cargo:rerun-if-changed=proto/echo.proto");
     let descriptors = protox::compile(["proto/echo.proto"], ["proto"])?;
