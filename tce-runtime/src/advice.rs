@@ -30,9 +30,9 @@ pub(crate) const BROKER_ADVICE: &str =
 /// What the text of a gateway begins with that has no route for a call.
 pub const NO_ROUTE: &str = "the gateway has no route for calls to interface ";
 /// What the error of a message to a missing queue begins with.
-pub(crate) const NO_QUEUE: &str = "there is no queue `";
+pub const NO_QUEUE: &str = "there is no queue `";
 /// What the error of a message to a topic without readers begins with.
-pub(crate) const NO_READER: &str = "no program reads the topic `";
+pub const NO_READER: &str = "no program reads the topic `";
 /// For such a topic.
 const READER_ADVICE: &str =
     "start the programs behind the topic, or correct the `address` of the endpoint";

@@ -115,7 +115,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod forwarding {
     pub use crate::{
-        advice::{NO_ROUTE, NO_SERVER, of_cause as advice_of_cause},
+        advice::{NO_QUEUE, NO_READER, NO_ROUTE, NO_SERVER, of_cause as advice_of_cause},
         client::new_push_id,
         connection::{
             AddedExtra, DESCRIBE, Disposition, ForwardError, InboundMessage, LOGIN, MessageHandler,

@@ -40,7 +40,10 @@ mod management;
 
 mod agent;
 
+mod client;
+
 pub mod command;
 
 pub use agent::{Agent, AgentError, AgentOptions};
 pub use broker::BrokerError;
+pub use client::{Frame, FrameError};

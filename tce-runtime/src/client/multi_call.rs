@@ -158,6 +158,12 @@ impl MultiProxy {
         })
     }
 
+    /// The connection that carries the calls.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// As [`TypedMulti::with_timeout`].
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {

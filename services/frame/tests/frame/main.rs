@@ -6,6 +6,7 @@
 )]
 
 mod changes;
+mod client;
 mod common;
 mod configuration;
 mod crontabs;
