@@ -13,7 +13,10 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::wire::{RawExtra, reserved};
+use crate::{
+    in_flight::{InFlightCounter, InFlightGuard},
+    wire::{RawExtra, reserved},
+};
 
 /// How often a member announces itself.
 pub(crate) const ANNOUNCE_PERIOD: Duration = Duration::from_secs(2);
@@ -23,6 +26,8 @@ pub(crate) const FORGET_TIME: Duration = Duration::from_secs(6);
 const MAX_ID_SIZE: usize = 128;
 /// The most members that are remembered.
 const MAX_MEMBERS: usize = 10_000;
+/// The most RETURNs at once whose roster follows.
+const MAX_LATER: usize = 256;
 /// The largest roster that a RETURN carries, in bytes: half of what extra may have.
 const MAX_ROSTER_SIZE: usize = 32 << 10;
 
@@ -33,6 +38,8 @@ pub(crate) struct Roster {
     heard: Mutex<HeardMembers>,
     /// A member has come that does not know this one yet.
     newcomer: Notify,
+    /// The RETURNs whose roster follows.
+    later: InFlightCounter,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +72,7 @@ impl Roster {
             id: id.into(),
             heard: Mutex::default(),
             newcomer: Notify::new(),
+            later: InFlightCounter::default(),
         }
     }
 
@@ -122,6 +130,22 @@ impl Roster {
         Some(ids.join(","))
     }
 
+    /// When the roster will be complete; `None` if it is.
+    pub(crate) fn complete_from(&self, now: Instant) -> Option<Instant> {
+        let mut heard = self.heard.lock();
+        heard.forget_silent(now);
+        match heard.members.contains_key(&*self.id) {
+            true => heard.complete_at.filter(|at| *at > now),
+            // Its own announcement is on its way.
+            false => Some(now + 2 * ANNOUNCE_PERIOD),
+        }
+    }
+
+    /// Counts a RETURN whose roster follows; `None` if there are enough of them.
+    pub(crate) fn begin_later(&self) -> Option<InFlightGuard> {
+        (self.later.count() < MAX_LATER).then(|| self.later.begin())
+    }
+
     /// Whether a CALL with this extra is for this member.
     pub(crate) fn is_addressed(&self, extra: RawExtra<'_>) -> bool {
         let names_this = |ids: &str| ids.split(',').any(|id| id == &*self.id);
@@ -151,10 +175,14 @@ mod tests {
         let (roster, start) = (Roster::new("a"), Instant::now());
         roster.hello("b", start);
         assert_eq!(roster.complete(start + seconds(2)), None);
+        assert_eq!(roster.complete_from(start), Some(start + seconds(4)));
         roster.hello("a", start + seconds(2));
         assert_eq!(roster.complete(start + seconds(3)), None);
+        let from = roster.complete_from(start + seconds(3));
+        assert_eq!(from, Some(start + seconds(4)));
         let complete = roster.complete(start + seconds(4));
         assert_eq!(complete.as_deref(), Some("a,b"));
+        assert_eq!(roster.complete_from(start + seconds(4)), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout_at;
+use tokio::time::{sleep_until, timeout_at};
 
 use super::{
     client_login::LOGIN_SEQUENCE,
@@ -21,7 +21,7 @@ use crate::{
     wire::{
         BUILTIN_INTERFACE, CallType, Compression, Decimal, Extra, ExtraPart, FRAME_HEADER_SIZE,
         ForwardedExtra, HEADER_SIZE, Header, KeySet, Limits, Marshal, Operation, PatchedExtra, Raw,
-        RawMessage, VERSION, Writer, begin_frame, finish_frame, plain_header, reserved,
+        RawMessage, Reader, VERSION, Writer, begin_frame, finish_frame, plain_header, reserved,
     },
 };
 
@@ -656,7 +656,10 @@ impl QueueChannel {
 
     fn push_return(&self, body: Vec<u8>, expires_at: Option<Instant>) {
         let body = match &self.member {
-            Some(member) => with_replier(body, member, self.max_message),
+            Some(member) => {
+                self.send_roster_later(&body, member, expires_at);
+                with_replier(body, member, self.max_message)
+            }
             None => body,
         };
         let message = self.outgoing(body, expires_at, Completion::Return);
@@ -665,6 +668,38 @@ impl QueueChannel {
             Err(PushError::Disconnected) => caller_gone(),
             Err(PushError::Full | PushError::NoMemory) => count_dropped("returns_full"),
         }
+    }
+}
+
+impl QueueChannel {
+    /// Sends the roster that a RETURN lacks, as soon as it is complete, in another RETURN of
+    /// the same CALL: so the caller learns whom to wait for, and when it has all replies.
+    fn send_roster_later(&self, body: &[u8], member: &Arc<Roster>, expires_at: Option<Instant>) {
+        let Some(complete_from) = member.complete_from(now()) else {
+            return;
+        };
+        let is_late = expires_at.is_some_and(|at| at <= complete_from);
+        let Ok(header) = Header::unmarshal(&mut Reader::new(body)) else {
+            return;
+        };
+        let Some(slot) = member.begin_later().filter(|_| !is_late) else {
+            return;
+        };
+        let (channel, member) = (self.clone(), Arc::clone(member));
+        tokio::spawn(async move {
+            let _slot = slot;
+            sleep_until(complete_from.into()).await;
+            if member.complete(now()).is_none() {
+                return;
+            }
+            let mut roster = Vec::new();
+            let header = header.returning(0);
+            let encoded =
+                encode_message(&mut roster, header, &Extra::new(), (), channel.max_message);
+            if encoded.is_ok() {
+                channel.push_return(roster, expires_at);
+            }
+        });
     }
 }
 

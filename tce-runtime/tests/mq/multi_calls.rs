@@ -213,6 +213,16 @@ async fn the_members_that_are_meant_reply_in_memory() {
 }
 
 #[tokio::test]
+async fn a_call_to_a_member_that_has_just_started_ends_before_its_deadline() {
+    let topic = Topic::in_memory();
+    let client = topic.client().await;
+    let _member = topic.member("a").await;
+    let began = Instant::now();
+    assert_eq!(names(&echo(&client.all.with_timeout(LONG)).await), ["a"]);
+    assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_topic_without_readers_fails_at_once() {
     let mut transient = Topic::at_broker();
     transient.is_durable = false;

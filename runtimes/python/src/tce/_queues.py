@@ -35,7 +35,14 @@ from ._errors import DecodeError, ErrorCode, MarshalError, RpcError
 from ._frame import HEADER_SIZE as FRAME_HEADER_SIZE
 from ._mq_config import MqConfig, MqEndpoint
 from ._options import Limits, Options
-from ._roster import ANNOUNCE_PERIOD, FORGET_TIME, Roster, is_member_id, wrong_member_id
+from ._roster import (
+    ANNOUNCE_PERIOD,
+    FORGET_TIME,
+    MAX_LATER,
+    Roster,
+    is_member_id,
+    wrong_member_id,
+)
 from ._servant import Operation, Registry, Servant
 from ._stream import unix_deadline
 from ._values import STRING, Reader
@@ -119,7 +126,41 @@ class _QueueReply:
         if left is None:
             left = self._connection.options.timeout
         self._connection.send_return(body, left)
+        if self._member is not None:
+            self._send_roster_later(self._member, call, left)
         return True
+
+    def _send_roster_later(self, member: Roster, call: Context, left: float) -> None:
+        """Sends the roster that a RETURN lacks, as soon as it is complete, in another RETURN of
+        the same CALL: so the caller learns whom to wait for, and when it has all replies."""
+        loop = self._connection.calls.loop
+        complete_from = member.complete_from(loop.time())
+        if complete_from is None or member.later >= MAX_LATER:
+            return
+        wait = complete_from - loop.time()
+        if wait < left:
+            ifidx, opidx, call_id = call.indices
+            header = (_message.RETURN, ifidx, opidx, 0, call_id)
+            self._connection.queues.spawn(self._send_roster(member, call.sequence, header, wait, left))
+
+    async def _send_roster(
+        self,
+        member: Roster,
+        sequence: int,
+        header: tuple[int, int, int, int, int],
+        wait: float,
+        left: float,
+    ) -> None:
+        member.later += 1
+        try:
+            await asyncio.sleep(wait)
+        finally:
+            member.later -= 1
+        roster = member.complete(self._connection.calls.loop.time())
+        if roster is not None:
+            pairs = {_message.REPLIER: member.id, _message.ROSTER: roster}
+            extra = (len(pairs), _message.encode_extra(pairs))
+            self._connection.send_return(encode(sequence, header, extra, b""), left - wait)
 
     def _with_replier(
         self, member: Roster, extra: tuple[int, bytes], limit: int

@@ -18,6 +18,8 @@ FORGET_TIME = 6.0
 """Seconds after its last announcement when a member is forgotten."""
 MAX_ID_SIZE = 128
 MAX_MEMBERS = 10_000
+MAX_LATER = 256
+"""RETURNs at once whose roster follows."""
 MAX_ROSTER_SIZE = 32 << 10
 """Bytes of the largest roster that a RETURN carries: half of what extra may have."""
 
@@ -43,6 +45,8 @@ class Roster:
         self.id = member
         self.newcomer = asyncio.Event()
         """A member has come that does not know this one yet."""
+        self.later = 0
+        """RETURNs whose roster follows."""
         self._heard: dict[str, float] = {}
         self._complete_at: float | None = None
         """One period after this member has heard itself: every other one has announced itself."""
@@ -77,6 +81,14 @@ class Roster:
             return None
         ids = ",".join(sorted(self._heard))
         return ids if len(ids) < MAX_ROSTER_SIZE else None
+
+    def complete_from(self, now: float) -> float | None:
+        """When the roster will be complete; `None` if it is."""
+        self._forget_silent(now)
+        if self.id not in self._heard or self._complete_at is None:
+            # Its own announcement is on its way.
+            return now + 2 * ANNOUNCE_PERIOD
+        return self._complete_at if self._complete_at > now else None
 
     def is_addressed(self, extra: Extra) -> bool:
         """Whether a CALL with this extra is for this member."""
