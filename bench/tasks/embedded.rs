@@ -73,7 +73,8 @@ pub(crate) async fn fill(delayed: usize) -> Result<()> {
         let batch = left.min(IN_FLIGHT);
         let sends = (0..batch).map(|_| async {
             let task = echo.echo(&stamp()?).run_after(Duration::from_secs(3600));
-            anyhow::Ok(drop(task.send().await?))
+            task.send().await?;
+            anyhow::Ok(())
         });
         futures::future::try_join_all(sends).await?;
         left -= batch;

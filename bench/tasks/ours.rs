@@ -75,11 +75,12 @@ pub(crate) async fn send_delayed(servers: &Servers, count: usize, delay: Duratio
     let echo = EchoTasks::new(&open(servers, false).await?);
     let send = async |()| {
         let task = echo.echo(&stamp()?).run_after(delay);
-        anyhow::Ok(drop(task.send().await?))
+        task.send().await?;
+        anyhow::Ok(())
     };
     let sent = stream::repeat(()).take(count).map(send);
     let sent = sent.buffer_unordered(crate::IN_FLIGHT);
-    Ok(sent.try_collect::<Vec<()>>().await.map(drop)?)
+    sent.try_collect::<()>().await
 }
 
 /// Sends tasks with the times at which they are due, 1 to 5 s from now.
@@ -91,11 +92,12 @@ pub(crate) async fn send_late(servers: &Servers, count: usize) -> Result<()> {
         let now = u128::from_str_radix(&stamp()?, 16)?;
         let due = format!("{:016x}", now + delay.as_nanos());
         let task = echo.echo(&due).run_after(delay);
-        anyhow::Ok(drop(task.send().await?))
+        task.send().await?;
+        anyhow::Ok(())
     };
     let sent = stream::iter(0..count).map(send);
     let sent = sent.buffer_unordered(crate::IN_FLIGHT);
-    Ok(sent.try_collect::<Vec<()>>().await.map(drop)?)
+    sent.try_collect::<()>().await
 }
 
 struct EchoImpl(Arrivals);

@@ -123,12 +123,12 @@ print(n)",
     Ok(calls / SPAN.as_secs_f64())
 }
 
-struct Watch(mpsc::UnboundedSender<()>);
+struct Watch(mpsc::Sender<()>);
 
 impl FlowWatcher for Watch {
     async fn on_change(&self, _: Vec<Row>, _: i64, _: &Context) -> std::result::Result<(), Fault> {
         // The measurement has ended.
-        let _ = self.0.send(());
+        let _ = self.0.send(()).await;
         Ok(())
     }
 
@@ -144,7 +144,7 @@ pub(crate) fn pushes() -> Result<Delays> {
         let communicator = Communicator::new();
         let proxy = jobs(&communicator, &peer).await?;
         proxy.started(&job, &[]).await?;
-        let (sender, mut news) = mpsc::unbounded_channel();
+        let (sender, mut news) = mpsc::channel(WATCHERS);
         let endpoint = format!("tcp://127.0.0.1:{}", peer.port());
         let mut watchers = Vec::new();
         for _ in 0..WATCHERS {
