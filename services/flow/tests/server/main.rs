@@ -8,7 +8,9 @@
 
 mod common;
 
+mod access;
 mod calls;
+mod changes;
 mod crashes;
 mod installation;
 mod suites;
