@@ -14,4 +14,5 @@ mod changes;
 mod crashes;
 mod installation;
 mod suites;
+mod process;
 mod store;
