@@ -83,16 +83,6 @@ pub(super) struct Job {
     pub(super) is_started: bool,
 }
 
-/// What starting a job has led to.
-enum Start {
-    /// The wrapper runs as our child; the command.
-    Child(Box<Child>, String),
-    /// A server before this one has started it, as this process.
-    Found(u32),
-    /// It has started before, and its marks are gone.
-    Lost,
-}
-
 /// Why a job has not started.
 struct StartError {
     flag: Flag,
@@ -129,40 +119,64 @@ impl StartError {
 impl Job {
     /// Starts the job unless it was started before, and reports how its command ends.
     pub(super) async fn run(self, shared: Arc<Shared>) {
-        tokio::select! {
-            biased;
-            () = self.kill.killed.notified() => self.failed(&shared, killed()).await,
-            permits = permits(&shared) => {
-                if let Ok((running, starting)) = permits {
-                    self.run_permitted(&shared, running, starting).await;
+        if !(self.is_resumed && self.take_over(&shared).await) {
+            tokio::select! {
+                biased;
+                () = self.kill.killed.notified() => self.failed(&shared, killed()).await,
+                permits = permits(&shared) => {
+                    if let Ok((_running, starting)) = permits {
+                        self.start(&shared, starting).await;
+                    }
                 }
             }
         }
         shared.phases.write().remove(&self.password);
     }
 
-    async fn run_permitted(
-        &self,
-        shared: &Arc<Shared>,
-        running: SemaphorePermit<'_>,
-        starting: SemaphorePermit<'_>,
-    ) {
+    /// Watches a job that a server before this one has started; false if none has.
+    async fn take_over(&self, shared: &Shared) -> bool {
+        let Ok(starting) = shared.starting.acquire().await else {
+            return true;
+        };
         // Without variables the task is gone, or runs another job.
+        let variables = shared.reports.variables(&self.path, &self.password).await;
+        let Some(variables) = variables else {
+            return true;
+        };
+        let files = JobFiles::new(&variables, &self.password);
+        let trace = self.find(&files).await;
+        drop(starting);
+        match trace {
+            Ok(Trace::Started(pid) | Trace::Ended(pid, _)) => {
+                self.watch(shared, &files, pid).await;
+            }
+            Ok(Trace::None) if self.is_started => self.failed(shared, self.lost()).await,
+            Ok(Trace::None) => return false,
+            Err(error) => self.failed(shared, StartError::file(&files, &error)).await,
+        }
+        true
+    }
+
+    async fn start(&self, shared: &Arc<Shared>, starting: SemaphorePermit<'_>) {
         let variables = shared.reports.variables(&self.path, &self.password).await;
         let Some(variables) = variables else {
             return;
         };
         let files = JobFiles::new(&variables, &self.password);
-        let start = self.start(shared, &files, variables).await;
+        let (to_make, shared_too) = (files.clone(), Arc::clone(shared));
+        let (password, kill) = (self.password.clone(), Arc::clone(&self.kill));
+        let started = tokio::task::spawn_blocking(move || {
+            make_and_start(&shared_too, &to_make, &variables, &password, &kill)
+        });
+        let started = started.await;
         drop(starting);
-        match start {
-            Ok(Start::Child(child, command)) => self.wait(shared, &files, *child, &command).await,
-            Ok(Start::Found(pid)) => {
-                drop(running);
-                self.watch(shared, &files, pid).await;
+        match started {
+            Ok(Ok((child, command))) => self.wait(shared, &files, *child, &command).await,
+            Ok(Err(error)) => self.failed(shared, error).await,
+            Err(error) => {
+                let error = StartError::command(error.to_string());
+                self.failed(shared, error).await;
             }
-            Ok(Start::Lost) => self.failed(shared, self.lost()).await,
-            Err(error) => self.failed(shared, error).await,
         }
     }
 
@@ -171,33 +185,6 @@ impl Job {
         StartError::command(format!(
             "ECF_JOB_CMD path({path}) has ended while the server was down; its status is not known"
         ))
-    }
-
-    async fn start(
-        &self,
-        shared: &Arc<Shared>,
-        files: &JobFiles,
-        variables: Box<Variables>,
-    ) -> Result<Start, StartError> {
-        if self.is_resumed {
-            match self
-                .find(files)
-                .await
-                .map_err(|error| StartError::file(files, &error))?
-            {
-                Trace::Started(pid) | Trace::Ended(pid, _) => return Ok(Start::Found(pid)),
-                Trace::None if self.is_started => return Ok(Start::Lost),
-                Trace::None => {}
-            }
-        }
-        let (shared, files) = (Arc::clone(shared), files.clone());
-        let (password, kill) = (self.password.clone(), Arc::clone(&self.kill));
-        let started = tokio::task::spawn_blocking(move || {
-            make_and_start(&shared, &files, &variables, &password, &kill)
-        });
-        started
-            .await
-            .map_err(|error| StartError::command(error.to_string()))?
     }
 
     /// What is known of a job that a server before this one may have started. Its wrapper may be
@@ -260,6 +247,11 @@ impl Job {
         };
         let phase = Phase::Running(running);
         shared.phases.write().insert(self.password.clone(), phase);
+        if self.kill.is_killed.load(Ordering::SeqCst)
+            && let Err(error) = wrapper::terminate(pid, &files.token).await
+        {
+            tracing::debug!(path = self.path, "killed while it was looked for: {error}");
+        }
         let [mut pause, longest] = WATCH_TIMES;
         loop {
             // The process is looked at first: it writes the mark before it ends.
@@ -332,7 +324,7 @@ fn make_and_start(
     variables: &Variables,
     password: &str,
     kill: &Kill,
-) -> Result<Start, StartError> {
+) -> Result<(Box<Child>, String), StartError> {
     let at_file = |error| StartError::file(files, &error);
     let command = job_command(variables)?;
     if variables.get("ECF_NO_SCRIPT").is_none() {
@@ -357,7 +349,7 @@ fn make_and_start(
         token: files.token.clone(),
     };
     phases.insert(password.into(), Phase::Running(running));
-    Ok(Start::Child(Box::new(child), command))
+    Ok((Box::new(child), command))
 }
 
 fn job_command(variables: &Variables) -> Result<String, TemplateError> {
