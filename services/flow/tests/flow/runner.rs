@@ -339,15 +339,14 @@ async fn a_start_that_was_journalled_and_not_done_is_done_once() {
 }
 
 #[tokio::test]
-async fn two_wrappers_of_one_try_run_it_once() {
+async fn a_try_runs_once_whatever_its_wrapper_has_written_at_a_crash() {
     for _ in 0..5 {
         let mut server = Server::begin(" task t", &[("t", RUN)]).await;
-        for _ in 0..3 {
-            server.order_resume("/s/t", false).await;
-        }
-        for _ in 0..4 {
-            assert!(matches!(server.end().await, RunnerEvent::Ended { .. }));
-        }
+        // The wrapper is a process, which may not have come to its mark.
+        server.started().await;
+        server.crash().await;
+        server.resume("/s/t", false).await;
+        assert!(matches!(server.end().await, RunnerEvent::Ended { .. }));
         assert_eq!(server.file("ran"), "run\n");
     }
 }
@@ -422,7 +421,11 @@ async fn a_submitted_job_is_killed_with_its_process_group() {
             .flags
             .has(Flag::Killed)
     );
-    assert_eq!(processes_of_group(pid), 0);
+    let deadline = Instant::now() + PATIENCE;
+    while processes_of_group(pid) > 0 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     assert!(!server.home.path().join("ran").exists());
 }
 
