@@ -20,6 +20,8 @@ const NOT_YET_TRUE: i32 = 62;
 const ATTEMPT: Duration = Duration::from_secs(10);
 /// A `wait` is answered after 25 s at the latest.
 const WAIT_ATTEMPT: Duration = Duration::from_secs(35);
+/// A server that answers a `wait` sooner, although nothing is true yet, is not asked at once again.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
 /// Seconds between attempts; the last one from then on.
 const PAUSES: [u64; 5] = [1, 2, 4, 8, 10];
 /// How many attempts there are where ECF_DENIED is set.
@@ -156,6 +158,7 @@ pub async fn deliver(
     let mut began = Instant::now();
     let mut attempts = 0;
     loop {
+        let asked = Instant::now();
         let outcome = attempt(caller, servers.current(), job, call).await;
         attempts += 1;
         let is_last = patience.attempts.is_some_and(|limit| attempts >= limit);
@@ -165,6 +168,9 @@ pub async fn deliver(
             Ok(reply) if reply.code == 0 => return Ok(()),
             // The expression was false for as long as the server keeps a call.
             Ok(reply) if reply.code == NOT_YET_TRUE => {
+                if asked.elapsed() < SHORT_WAIT {
+                    sleep(pause).await;
+                }
                 began = Instant::now();
                 attempts = 0;
                 continue;

@@ -23,9 +23,13 @@ use std::process::ExitCode;
 
 use console::{Console, Environment};
 
+/// The exit codes of the clients.
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
+
 /// Runs a client on the arguments, environment and streams of this process.
 pub fn run_process(
-    run: impl FnOnce(&[String], &Environment, &mut Console<'_>) -> io::Result<ExitCode>,
+    run: impl FnOnce(&[String], &Environment, &mut Console<'_>) -> io::Result<u8>,
 ) -> ExitCode {
     let arguments = std::env::args_os().skip(1);
     let words: Vec<_> = arguments
@@ -37,5 +41,6 @@ pub fn run_process(
         input: &mut io::stdin().lock(),
     };
     // A closed standard output is the only error of a stream that users cause, as with `| head`.
-    run(&words, &Environment::of_process(), &mut console).unwrap_or(ExitCode::FAILURE)
+    let code = run(&words, &Environment::of_process(), &mut console);
+    ExitCode::from(code.unwrap_or(FAILURE))
 }

@@ -167,6 +167,10 @@ impl Transition<'_> {
             .map_err(|error| Refusal::new(Code::ExpressionSyntax, error.to_string()))?;
         let paths = expression.paths().iter();
         let targets: Vec<_> = paths.map(|path| self.tree().find_from(id, path)).collect();
+        if let Some(missing) = targets.iter().position(Option::is_none) {
+            let text = format!("there is no node {}", expression.paths()[missing]);
+            return Err(Refusal::new(Code::NodeNotFound, text));
+        }
         let environment = NodeEnvironment {
             tree: self.tree(),
             node: id,

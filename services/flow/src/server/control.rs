@@ -4,6 +4,7 @@ use tce_runtime::{Context, Fault};
 
 use crate::access::Need;
 use crate::attribute::ZombieAction;
+use crate::def::from_takler_json;
 use crate::idl::flow::{FlowControl, Outcome, Reply};
 use crate::machine::{Code, Command};
 use crate::template::Variables;
@@ -128,7 +129,15 @@ impl FlowControl for ControlServant {
                 text: text.into(),
                 force,
             }),
-            _ => Err(BadArgument(format!("`{format}` is no format; it is `def`"))),
+            "json" => from_takler_json(&text)
+                .map(|text| Command::Load {
+                    text: text.into(),
+                    force,
+                })
+                .map_err(|error| BadArgument(error.to_string())),
+            _ => Err(BadArgument(format!(
+                "`{format}` is no format; it is `def` or `json`"
+            ))),
         };
         self.one(command, &[], context).await
     }

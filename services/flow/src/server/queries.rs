@@ -6,7 +6,7 @@ use tce_runtime::{Context, Fault, TypedProxy};
 
 use crate::access::{Caller, Denied, Need};
 use crate::attribute::ChildKind;
-use crate::def::{Style, print};
+use crate::def::{Style, TaklerView, print, print_takler};
 use crate::idl::flow::{FlowQuery, FlowWatcherPrx, Reply, Row, Text, Zombie};
 use crate::machine::{self, Code, Machine};
 use crate::template::Variables;
@@ -94,6 +94,30 @@ fn default_action(child: Option<ChildKind>) -> String {
     .to_owned()
 }
 
+/// How a node is shown.
+#[derive(Debug, Clone, Copy)]
+enum Show {
+    Definition(Style),
+    Takler(TaklerView),
+}
+
+impl Show {
+    fn from_style(style: &str) -> Option<Self> {
+        match style {
+            "" | "definition" => Some(Self::Definition(Style::Definition)),
+            "state" => Some(Self::Definition(Style::State)),
+            _ => TaklerView::from_style(style).map(Self::Takler),
+        }
+    }
+
+    fn print(self, tree: &Tree, id: NodeId) -> String {
+        match self {
+            Self::Definition(style) => print(tree, id, style),
+            Self::Takler(view) => print_takler(tree, id, view),
+        }
+    }
+}
+
 impl FlowQuery for QueryServant {
     async fn version(&self, context: &Context) -> Result<String, Fault> {
         self.0.identify(context).map_err(|denied| refuse(&denied))?;
@@ -124,19 +148,16 @@ impl FlowQuery for QueryServant {
     ) -> Result<Text, Fault> {
         let admitted = self.reader(context, &[&path]);
         admitted.map_err(|denied| refuse(&denied))?;
-        let printed = match style.as_str() {
-            "" | "definition" => Style::Definition,
-            "state" => Style::State,
-            _ => {
-                let text = format!("`{style}` is no style; it is `definition` or `state`");
-                return Err(fault(text));
-            }
-        };
+        let show = Show::from_style(&style).ok_or_else(|| {
+            fault(format!(
+                "`{style}` is no style; it is `definition`, `state`, or `takler` with trigger, parameter, limit, event or meter"
+            ))
+        })?;
         let peer = context.connection().peer();
         let renderings = &self.0.shared.renderings;
         let question = (path.clone(), style);
         let text: Arc<str> = if number == 0 {
-            let read = move |machine: &Machine, id| print(machine.tree(), id, printed);
+            let read = move |machine: &Machine, id| show.print(machine.tree(), id);
             let text = self.node(path, read).await?;
             let text = text.map_err(|reply| fault(reply.text))?.into();
             renderings.keep(peer, question, &text);

@@ -30,8 +30,14 @@ impl Arguments {
         let mut arguments = Self::default();
         let mut rest = words.iter().map(String::as_str).peekable();
         while let Some(word) = rest.next() {
-            let Some(text) = word.strip_prefix("--") else {
-                continue;
+            let text = match word {
+                "-h" => "help",
+                "-v" => "version",
+                "-d" => "debug",
+                _ => match word.strip_prefix("--") {
+                    Some(text) => text,
+                    None => continue,
+                },
             };
             let (name, attached) = match text.split_once('=') {
                 Some((name, value)) => (name, Some(value)),

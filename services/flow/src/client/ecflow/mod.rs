@@ -9,13 +9,13 @@ mod execute;
 mod child;
 
 use std::io;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::child::ChildError;
 use super::console::{Console, Environment, timestamp};
 use super::link::{Caller, Link, LinkError};
+use super::{FAILURE, SUCCESS};
 use arguments::{Arguments, ParseError, split_group};
 use child::{ChildFailure, ChildRequest};
 use execute::{ExecuteError, Session, execute};
@@ -74,10 +74,10 @@ pub fn run(
     words: &[String],
     environment: &Environment,
     console: &mut Console<'_>,
-) -> io::Result<ExitCode> {
+) -> io::Result<u8> {
     if environment.is_set("NO_ECF") {
         writeln!(console.out, "NO_ECF")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(SUCCESS);
     }
     if words.is_empty() {
         writeln!(
@@ -86,10 +86,10 @@ pub fn run(
              Usage: ecflow_client [OPTION]...\n\
              Try 'ecflow_client --help' for list of options\n"
         )?;
-        return Ok(ExitCode::FAILURE);
+        return Ok(FAILURE);
     }
     match run_line(words, environment, console) {
-        Ok(()) => return Ok(ExitCode::SUCCESS),
+        Ok(()) => return Ok(SUCCESS),
         Err(Failure::Stream(error)) => return Err(error),
         Err(Failure::Declined) => {}
         Err(Failure::Usage(text)) => writeln!(
@@ -108,7 +108,7 @@ pub fn run(
             error,
         }) => report_away(&shown, &server, &error, console)?,
     }
-    Ok(ExitCode::FAILURE)
+    Ok(FAILURE)
 }
 
 fn run_line(

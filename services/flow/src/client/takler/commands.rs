@@ -1,7 +1,6 @@
 //! What the commands of `takler_client` do.
 
 use std::io;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::arguments::Arguments;
@@ -10,7 +9,7 @@ use crate::client::child::{ChildError, Delay, Patience, Servers, deliver, job_of
 use crate::client::console::{Console, Environment};
 use crate::client::definition;
 use crate::client::link::{Caller, Link, LinkError};
-use crate::client::text;
+use crate::client::{FAILURE, SUCCESS, text};
 use crate::idl::flow::{Job, Outcome, Reply};
 use crate::machine::ChildCall;
 
@@ -69,25 +68,25 @@ pub(super) fn run(
     arguments: &Arguments,
     environment: &Environment,
     console: &mut Console<'_>,
-) -> io::Result<ExitCode> {
+) -> io::Result<u8> {
     let name = arguments.command().name;
     let child = match child_call(name, arguments) {
         Ok(child) => child,
         Err(text) => {
             writeln!(console.err, "{text}")?;
-            return Ok(ExitCode::FAILURE);
+            return Ok(FAILURE);
         }
     };
     if child.is_some() && environment.is_set("NO_TAKLER") {
         writeln!(console.out, "ignore because NO_TAKLER is set.")?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(SUCCESS);
     }
     let address = Address::of_takler(environment, arguments.text("host"), arguments.text("port"));
     let address = match address {
         Ok(address) => address,
         Err(error) => {
             writeln!(console.err, "{error}")?;
-            return Ok(ExitCode::FAILURE);
+            return Ok(FAILURE);
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -100,11 +99,11 @@ pub(super) fn run(
         }
     });
     match done {
-        Ok(()) => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(SUCCESS),
         Err(Failure::Stream(error)) => Err(error),
         Err(failure) => {
             writeln!(console.err, "{failure}")?;
-            Ok(ExitCode::FAILURE)
+            Ok(FAILURE)
         }
     }
 }

@@ -7,9 +7,9 @@ mod completion;
 mod commands;
 
 use std::io;
-use std::process::ExitCode;
 
 use super::console::{Console, Environment};
+use super::{FAILURE, SUCCESS};
 use arguments::{Arguments, UsageError};
 use specification::PROGRAM;
 
@@ -21,7 +21,7 @@ pub fn run(
     words: &[String],
     environment: &Environment,
     console: &mut Console<'_>,
-) -> io::Result<ExitCode> {
+) -> io::Result<u8> {
     let arguments = match Arguments::parse(words) {
         Ok(arguments) => arguments,
         Err(UsageError { text, path }) => {
@@ -32,13 +32,13 @@ pub fn run(
                     writeln!(console.err, "Run '{} --help' for usage.", PROGRAM.name)?;
                 }
             }
-            return Ok(ExitCode::FAILURE);
+            return Ok(FAILURE);
         }
     };
     let is_group = !arguments.command().children.is_empty();
     if arguments.is_help || is_group {
         write!(console.out, "{}", help::help(&arguments.path))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(SUCCESS);
     }
     if arguments.command().name == "help" {
         return help_command(&arguments.words, console);
@@ -47,13 +47,13 @@ pub fn run(
         && completion.name == "completion"
     {
         completion::generate(shell.name, console.out);
-        return Ok(ExitCode::SUCCESS);
+        return Ok(SUCCESS);
     }
     commands::run(&arguments, environment, console)
 }
 
 /// `help COMMAND…`.
-fn help_command(words: &[String], console: &mut Console<'_>) -> io::Result<ExitCode> {
+fn help_command(words: &[String], console: &mut Console<'_>) -> io::Result<u8> {
     let mut path = vec![&PROGRAM];
     for word in words {
         match path.last().and_then(|command| command.child(word)) {
@@ -62,10 +62,10 @@ fn help_command(words: &[String], console: &mut Console<'_>) -> io::Result<ExitC
                 let words = words.join("` `");
                 writeln!(console.err, "Unknown help topic [`{words}`]")?;
                 write!(console.err, "{}", help::usage(&[&PROGRAM]))?;
-                return Ok(ExitCode::SUCCESS);
+                return Ok(SUCCESS);
             }
         }
     }
     write!(console.out, "{}", help::help(&path))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(SUCCESS)
 }
