@@ -72,7 +72,7 @@ check_python() {
     local venv="$CARGO_TARGET_DIR/python-venv" runtime=runtimes/python
     step python3 -m venv "$venv"
     step "$venv/bin/pip" install --quiet --require-hashes --requirement "$runtime/test-requirements.txt"
-    PYTHONPATH="$PWD/$runtime/src" step "$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal "$runtime"
+    PYTHONPATH="$PWD/$runtime/src" step "$venv/bin/python" -m pytest --numprocesses 2 --dist worksteal "$runtime" services/flow/python
 }
 
 check_typescript() {

@@ -1,0 +1,5 @@
+"""The tasks of Takler."""
+
+from .shell import ShellScriptTask
+
+__all__ = ["ShellScriptTask"]
