@@ -21,7 +21,7 @@ use crate::{
 
 /// The entry of the extra by which a servant finds its attempt.
 pub(crate) const ATTEMPT_KEY: &str = "__task__";
-/// How often the lease of a running task is extended.
+/// How often the lease of a running task is extended if it has no end, to learn of aborts.
 const EXTEND_INTERVAL: Duration = Duration::from_secs(10);
 /// The shortest time between two writes of the progress, and the age up to which the answer to "is it
 /// aborted" is used again.
@@ -90,7 +90,11 @@ impl Attempt {
 
     /// Extends the lease in time, and stores the progress; never returns.
     pub(crate) async fn keep_lease(&self) {
-        let mut extend_at = Instant::now() + EXTEND_INTERVAL;
+        let interval = match u64::try_from(self.lease.lease_ms) {
+            Ok(ms @ 1..) => Duration::from_millis(ms / 3),
+            _ => EXTEND_INTERVAL,
+        };
+        let mut extend_at = Instant::now() + interval;
         loop {
             tokio::select! {
                 () = sleep_until(extend_at) => {}
@@ -100,7 +104,7 @@ impl Attempt {
                 let id = &self.lease.task.id;
                 tracing::warn!(id, "can't extend a lease: {error}");
             }
-            extend_at = Instant::now() + EXTEND_INTERVAL;
+            extend_at = Instant::now() + interval;
             sleep(WRITE_INTERVAL).await;
         }
     }

@@ -9,12 +9,13 @@ use crate::{
     idl::tasks::{Lease, Outcome, Queue, Record, Task},
 };
 
-/// How long a worker of another process has a task before it must extend its lease.
-const LEASE_MS: i32 = 30_000;
-
 /// Implements `tasks::Queue` on a queue of this process.
 #[derive(Debug)]
-pub(crate) struct ServedQueue(pub(crate) Broker);
+pub(crate) struct ServedQueue {
+    pub(crate) broker: Broker,
+    /// How long a worker of another process has a task before it must extend its lease.
+    pub(crate) lease_ms: i32,
+}
 
 /// The fault for the caller. The text names no internals but the path of the file.
 fn fault(error: &QueueError) -> Fault {
@@ -36,7 +37,7 @@ fn count(limit: i32) -> usize {
 
 impl Queue for ServedQueue {
     async fn send(&self, task: Task, _: &Context) -> Result<String, Fault> {
-        self.0.send(task).await.map_err(|error| fault(&error))
+        self.broker.send(task).await.map_err(|error| fault(&error))
     }
 
     async fn result(
@@ -46,13 +47,13 @@ impl Queue for ServedQueue {
         finished: bool,
         _: &Context,
     ) -> Result<Record, Fault> {
-        let record = self.0.record(&id, wait(wait_ms), finished);
+        let record = self.broker.record(&id, wait(wait_ms), finished);
         record.await.map_err(|error| fault(&error))
     }
 
     async fn abort(&self, id: String, expires_ms: i64, _: &Context) -> Result<String, Fault> {
         let answer = self
-            .0
+            .broker
             .abort(&id, expires_ms)
             .await
             .map_err(|error| fault(&error))?;
@@ -73,22 +74,31 @@ impl Queue for ServedQueue {
             after,
             limit: count(limit),
         };
-        self.0.list(filter).await.map_err(|error| fault(&error))
+        self.broker
+            .list(filter)
+            .await
+            .map_err(|error| fault(&error))
     }
 
     async fn stats(&self, group: String, _: &Context) -> Result<BTreeMap<String, i64>, Fault> {
-        self.0.stats(&group).await.map_err(|error| fault(&error))
+        self.broker
+            .stats(&group)
+            .await
+            .map_err(|error| fault(&error))
     }
 
     async fn requeue_dead(&self, ids: Vec<String>, _: &Context) -> Result<i32, Fault> {
-        self.0
+        self.broker
             .requeue_dead(&ids)
             .await
             .map_err(|error| fault(&error))
     }
 
     async fn drop_dead(&self, ids: Vec<String>, _: &Context) -> Result<i32, Fault> {
-        self.0.drop_dead(&ids).await.map_err(|error| fault(&error))
+        self.broker
+            .drop_dead(&ids)
+            .await
+            .map_err(|error| fault(&error))
     }
 
     async fn lease(
@@ -99,7 +109,9 @@ impl Queue for ServedQueue {
         wait_ms: i32,
         _: &Context,
     ) -> Result<Vec<Lease>, Fault> {
-        let leased = self.0.lease(&group, count(max), wait(wait_ms), LEASE_MS);
+        let leased = self
+            .broker
+            .lease(&group, count(max), wait(wait_ms), self.lease_ms);
         leased.await.map_err(|error| fault(&error))
     }
 
@@ -110,7 +122,7 @@ impl Queue for ServedQueue {
         note: String,
         _: &Context,
     ) -> Result<bool, Fault> {
-        self.0
+        self.broker
             .extend(&lease, percent, &note)
             .await
             .map_err(|error| fault(&error))
@@ -118,7 +130,7 @@ impl Queue for ServedQueue {
 
     async fn finish(&self, lease: Lease, outcome: Outcome, _: &Context) -> Result<String, Fault> {
         let answer = self
-            .0
+            .broker
             .finish(&lease, &outcome)
             .await
             .map_err(|error| fault(&error))?;

@@ -10,6 +10,9 @@ use crate::{
     servant::ServedQueue,
 };
 
+/// How long a worker of another process has a task, unless said.
+const LEASE: Duration = Duration::from_secs(30);
+
 /// Where tasks are queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TasksConfig {
@@ -90,9 +93,24 @@ impl Tasks {
     /// queue is itself in another process.
     #[must_use]
     pub fn queue_servant(&self) -> Option<impl tce_runtime::Servant + use<>> {
+        self.queue_servant_with_lease(LEASE)
+    }
+
+    /// As [`queue_servant`](Self::queue_servant): a worker has a task for this time, 1 s at least, and
+    /// extends it three times within it; 30 s by default. After it the task of a worker that has ended
+    /// or hangs runs elsewhere. Workers in Python extend it each 10 s.
+    #[must_use]
+    pub fn queue_servant_with_lease(
+        &self,
+        lease: Duration,
+    ) -> Option<impl tce_runtime::Servant + use<>> {
+        let lease_ms = i32::try_from(lease.as_millis()).map_or(i32::MAX, |ms| ms.max(1000));
         match &self.0 {
             Broker::Endpoint(_) => None,
-            broker => Some(QueueServant::new(ServedQueue(broker.clone()))),
+            broker => Some(QueueServant::new(ServedQueue {
+                broker: broker.clone(),
+                lease_ms,
+            })),
         }
     }
 

@@ -1,13 +1,19 @@
 //! Workers and senders in other processes than the queue.
 
-use std::time::Duration;
+use std::{sync::mpsc, time::Duration};
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tce_runtime::{Context, Fault};
 use tce_tasks::{
-    Filter, QueueError, ResultError, TaskCtl, Tasks, TasksConfig,
+    Filter, QueueError, ResultError, TaskCtl, Tasks, TasksConfig, Worker,
     model::{AbortAnswer, Status},
 };
 
-use super::{LONG, POLL, assert_status, finished, serve, start};
+use super::{
+    LONG, POLL, assert_status, finished,
+    math::{Both, Steps, StepsServant},
+    serve, serve_with_lease, start,
+};
 
 async fn connect(endpoint: &str) -> Tasks {
     Tasks::open(TasksConfig::endpoint(endpoint)).await.unwrap()
@@ -67,4 +73,95 @@ async fn errors_of_the_queue_reach_the_client() {
         error.to_string().contains("the name of the group"),
         "{error}"
     );
+}
+
+/// Blocks its thread, so that its worker extends no lease.
+struct Blocking {
+    entered: mpsc::Sender<()>,
+    resume: std::sync::Mutex<mpsc::Receiver<()>>,
+}
+
+impl Steps for Blocking {
+    async fn checked(&self, sum: i64, _: bool, _: &Context) -> Result<i64, Fault> {
+        self.entered.send(()).unwrap();
+        self.resume.lock().unwrap().recv_timeout(LONG).unwrap();
+        Ok(-sum)
+    }
+
+    async fn sum_of(&self, both: Both, _: &Context) -> Result<i64, Fault> {
+        Ok(both.sum)
+    }
+}
+
+/// A worker on a thread of its own; it ends when `end` is dropped.
+fn worker_that_hangs(endpoint: String, servant: Blocking, end: mpsc::Receiver<()>) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    let _worker = runtime.block_on(async {
+        let tasks = connect(&endpoint).await;
+        let worker = Worker::new(&tasks).group("group1", |group| {
+            group.concurrency(1).servant(StepsServant::new(servant))
+        });
+        worker.start().await.unwrap()
+    });
+    runtime.block_on(async {
+        while end.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_hangs_loses_its_task_and_changes_no_outcome() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    metrics::set_global_recorder(recorder).unwrap();
+    let queue = Tasks::open(TasksConfig::in_memory()).await.unwrap();
+    let (_communicator, endpoint) = serve_with_lease(&queue, Duration::from_secs(1)).await;
+    let client = queue.client();
+    let id = client.send("group1", "checked", (7, true)).await.unwrap();
+    let (entered, has_entered) = mpsc::channel();
+    let (resume, resumed) = mpsc::channel();
+    let (end, ended) = mpsc::channel();
+    let servant = Blocking {
+        entered,
+        resume: std::sync::Mutex::new(resumed),
+    };
+    let thread = std::thread::spawn({
+        let endpoint = endpoint.clone();
+        move || worker_that_hangs(endpoint, servant, ended)
+    });
+    tokio::task::block_in_place(|| has_entered.recv_timeout(LONG).unwrap());
+    let worker = start(&connect(&endpoint).await, "group1").await;
+    let result = finished(&client, &id).await;
+    assert_eq!((result.get_int64(0), result.record().deaths), (Ok(7), 1));
+    assert!(worker.shutdown(LONG).await);
+    // The first worker returns -7, which is stale, and goes on.
+    resume.send(()).unwrap();
+    resume.send(()).unwrap();
+    let next = client.send("group1", "checked", (8, true)).await.unwrap();
+    assert_eq!(finished(&client, &next).await.get_int64(0), Ok(-8));
+    assert_eq!(finished(&client, &id).await, result);
+    drop(end);
+    thread.join().unwrap();
+    let stale =
+        "tce_tasks_stale_outcomes_total{group=\"group1\",operation=\"math::Steps::checked\"} 1";
+    let rendered = metrics.render();
+    assert!(rendered.contains(stale), "{rendered}");
+}
+
+#[tokio::test]
+async fn a_task_longer_than_its_lease_runs_once() {
+    let queue = Tasks::open(TasksConfig::in_memory()).await.unwrap();
+    let (_communicator, endpoint) = serve_with_lease(&queue, Duration::from_secs(1)).await;
+    let tasks = connect(&endpoint).await;
+    let _worker = start(&tasks, "group1").await;
+    let id = tasks
+        .client()
+        .send("group1", "sleep", (2500,))
+        .await
+        .unwrap();
+    let result = finished(&tasks.client(), &id).await;
+    assert_status(&result, Status::Success);
+    assert_eq!(result.record().deaths, 0);
 }

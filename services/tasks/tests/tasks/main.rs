@@ -187,11 +187,16 @@ fn redis() -> String {
 
 /// Serves a queue at an endpoint.
 async fn serve(queue: &Tasks) -> (Communicator, String) {
+    serve_with_lease(queue, Duration::from_secs(30)).await
+}
+
+async fn serve_with_lease(queue: &Tasks, lease: Duration) -> (Communicator, String) {
     let communicator = Communicator::new();
     let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0")
         .await
         .unwrap();
-    adapter.add_servant(queue.queue_servant().unwrap()).start();
+    let servant = queue.queue_servant_with_lease(lease).unwrap();
+    adapter.add_servant(servant).start();
     (communicator, adapter.endpoint().to_string())
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use tce_tasks::{
     AmqpConfig, QueueError, TaskClient, TaskCtl, Tasks, TasksConfig, Worker, WorkerError,
-    model::{Backoff, Priority, Status},
+    model::{Backoff, Status},
 };
 use tce_test_rabbitmq::Node;
 use tce_test_redis::RedisServer;
@@ -138,12 +138,11 @@ async fn a_task_of_a_worker_that_is_killed_runs_elsewhere() {
 #[tokio::test]
 async fn no_task_waits_behind_long_ones_of_a_busy_worker() {
     let setup = Setup::rabbitmq("busy").await;
-    let long = setup.client.set_task_ctl(TaskCtl::Priority(Priority::High));
     let mut child = spawn("busy");
     let mut ids = Vec::new();
     // 3 of them run, and the broker has delivered 3 more in advance.
     for _ in 0..6 {
-        ids.push(long.send("busy", "sleep", (6_000,)).await.unwrap());
+        ids.push(setup.client.send("busy", "sleep", (6_000,)).await.unwrap());
     }
     for id in &ids[..3] {
         setup.client.get_result2(id, LONG, LONG).await.unwrap();

@@ -64,6 +64,10 @@ impl AmqpQueue {
 
     async fn forget(&self, id: u128) -> Result<bool, QueueError> {
         if let Some(records) = &self.0.records {
+            if let Some(stored) = records.read(id).await? {
+                // A task that no queue received has not ended, and may hold its key.
+                records.release(&stored.entry).await?;
+            }
             records.remove(id).await?;
         }
         Ok(true)

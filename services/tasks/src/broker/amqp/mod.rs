@@ -335,11 +335,11 @@ impl AmqpQueue {
         let slots = u16::try_from(known.slots).unwrap_or(u16::MAX);
         let started = known.consumer.get_or_insert_with(|| {
             let queues = PRIORITIES.map(|priority| {
-                let prefetch = match (is_served, priority) {
-                    (true, _) => SERVED_PREFETCH,
-                    // One waits whenever another one ends: it is their turn most often.
-                    (false, Priority::High) => slots.saturating_mul(2),
-                    (false, _) => slots,
+                // With a prefetch of the slots a worker runs 0.5 to 0.85 as many short tasks a second:
+                // each slot waits for a delivery after its acknowledgement.
+                let prefetch = match is_served {
+                    true => SERVED_PREFETCH,
+                    false => slots.saturating_mul(2),
                 };
                 (Queue::Group(group_queue(group, priority)), prefetch.max(1))
             });
