@@ -15,7 +15,7 @@ use tce_runtime::{
 use tce_tasks::{
     Filter, ResultError, TaskCtl, TaskResult, Tasks, TasksConfig,
     idl::tasks::Record,
-    model::{AbortAnswer, Status},
+    model::{AbortAnswer, Backoff, Status},
 };
 
 use tokio::sync::oneshot;
@@ -32,6 +32,8 @@ const POLL: Duration = Duration::from_secs(10);
 
 /// How long calls may end when the serving of a queue ends.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
+/// How often watched statistics are printed.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Records of one page of a list.
 const PAGE: usize = 1000;
 
@@ -81,6 +83,12 @@ enum Action {
         /// Tasks of this group
         #[arg(long, default_value = "")]
         group: String,
+        /// Print a JSON object
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+        /// Print them again each second, until they can't be written
+        #[arg(long)]
+        watch: bool,
     },
     /// List, requeue or drop dead tasks: those that ended their workers, or that can never succeed
     #[command(subcommand)]
@@ -93,6 +101,9 @@ enum Action {
         /// Tasks with this status, such as success, failure or 'waiting retry'
         #[arg(long, value_parser = status)]
         status: Option<Status>,
+        /// Tasks that have changed within this time
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        since: Option<Duration>,
         /// The most tasks to list
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
@@ -111,6 +122,15 @@ enum Action {
         /// Id of the task
         id: String,
     },
+}
+
+/// How statistics are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A line for each state
+    Text,
+    /// A JSON object on a line
+    Json,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -153,12 +173,26 @@ struct SendArgs {
     /// Begin no sooner than after this time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     run_after: Option<Duration>,
+    /// Begin no sooner than at this time: 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "DATE", value_parser = humantime::parse_rfc3339_weak, conflicts_with = "run_after")]
+    run_at: Option<SystemTime>,
+    /// Pause before a retry: none, 'fixed MS' or 'exponential FIRST MAX', in milliseconds
+    #[arg(long, value_name = "BACKOFF", value_parser = backoff)]
+    backoff: Option<Backoff>,
+    /// Key that at most one task holds until its end; while another one has it, its id is printed
+    #[arg(long, value_name = "KEY")]
+    unique: Option<String>,
     /// Begin no attempt after this time from now
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     expires: Option<Duration>,
     /// Wait for the end of the task, and print its result
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = WAIT, value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
+}
+
+fn backoff(text: &str) -> Result<Backoff, String> {
+    Backoff::parse(text)
+        .ok_or_else(|| "expected none, 'fixed MS' or 'exponential FIRST MAX'".to_owned())
 }
 
 fn status(text: &str) -> Result<Status, String> {
@@ -212,6 +246,7 @@ async fn act(
         Action::List {
             group,
             status,
+            since,
             limit,
         } => {
             let filter = Filter {
@@ -220,15 +255,13 @@ async fn act(
                 after: String::new(),
                 limit: usize::try_from(*limit).unwrap_or(usize::MAX),
             };
-            list(&tasks, filter, console).await
+            list(&tasks, filter, *since, console).await
         }
-        Action::Stats { group } => {
-            let counts = tasks.stats(group).await;
-            for (state, count) in counts.map_err(|error| failed(&error))? {
-                writeln!(console.out, "{state}: {count}")?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Action::Stats {
+            group,
+            format,
+            watch,
+        } => stats(&tasks, group, *format, *watch, console).await,
         Action::Dead(action) => dead(&tasks, action, console).await,
         Action::Serve { endpoint, child } => serve(&tasks, endpoint, *child, console).await,
         Action::Abort { id } => {
@@ -311,10 +344,58 @@ async fn serve(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn list(tasks: &Tasks, filter: Filter, console: &mut Console) -> Result<ExitCode, TaskError> {
-    let listed = tasks.list(filter).await;
-    for record in listed.map_err(|error| failed(&error))? {
-        writeln!(console.out, "{}", line(&record))?;
+/// Prints the numbers of tasks by state, once or each second.
+async fn stats(
+    tasks: &Tasks,
+    group: &str,
+    format: Format,
+    watch: bool,
+    console: &mut Console,
+) -> Result<ExitCode, TaskError> {
+    loop {
+        let counts = tasks.stats(group).await;
+        let counts = counts.map_err(|error| failed(&error))?;
+        match format {
+            Format::Json => writeln!(console.out, "{}", json!(counts))?,
+            Format::Text => {
+                for (state, count) in counts {
+                    writeln!(console.out, "{state}: {count}")?;
+                }
+            }
+        }
+        if !watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if format == Format::Text {
+            writeln!(console.out)?;
+        }
+        console.out.flush()?;
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
+}
+
+/// Lists at most `filter.limit` records that have changed within `since`.
+async fn list(
+    tasks: &Tasks,
+    mut filter: Filter,
+    since: Option<Duration>,
+    console: &mut Console,
+) -> Result<ExitCode, TaskError> {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let from = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+    let from_ms = i64::try_from(from.as_millis()).unwrap_or(i64::MAX);
+    let mut left = filter.limit;
+    filter.limit = PAGE;
+    while left > 0 {
+        let listed = tasks.list(filter.clone()).await;
+        let listed = listed.map_err(|error| failed(&error))?;
+        let Some(last) = listed.last() else { break };
+        filter.after.clone_from(&last.id);
+        let fresh = listed.iter().filter(|record| record.changed_ms >= from_ms);
+        for record in fresh.take(left) {
+            writeln!(console.out, "{}", line(record))?;
+            left -= 1;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -379,6 +460,15 @@ async fn send(
     let mut client = tasks.client().set_task_ctl(TaskCtl::RetryCount(args.retry));
     if let Some(pause) = args.run_after {
         client = client.set_task_ctl(TaskCtl::RunAfter(pause));
+    }
+    if let Some(time) = args.run_at {
+        client = client.set_task_ctl(TaskCtl::RunAt(time));
+    }
+    if let Some(backoff) = args.backoff {
+        client = client.set_task_ctl(TaskCtl::Backoff(backoff));
+    }
+    if let Some(key) = &args.unique {
+        client = client.set_task_ctl(TaskCtl::Unique(key.clone()));
     }
     if let Some(left) = args.expires {
         let time = SystemTime::now().checked_add(left);

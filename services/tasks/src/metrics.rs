@@ -68,6 +68,12 @@ impl Running {
             }
             (FinishAnswer::Again, _) => counter!("tce_tasks_retries_total", labels()).increment(1),
             (FinishAnswer::Ended, status) => {
+                if status == Some(Status::Failure) {
+                    // It is kept with its arguments: a retry can't help.
+                    let mut labels = labels();
+                    labels.push(Label::new("reason", "permanent"));
+                    counter!("tce_tasks_dead_total", labels).increment(1);
+                }
                 let status = match status {
                     Some(Status::WaitingRetry) | None => Status::Failure,
                     Some(status) => status,

@@ -1,9 +1,19 @@
 //! `tce task`, with a queue in a file and over an endpoint.
 
-use tce_runtime::{Adapter, Communicator};
-use tce_tasks::{Tasks, TasksConfig};
+use std::{
+    sync::atomic::{AtomicI32, Ordering},
+    time::Duration,
+};
 
-use super::tce;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::Value;
+use tce_runtime::{Adapter, Communicator, Context, ErrorCode, Fault};
+use tce_tasks::{Tasks, TasksConfig, Worker, no_retry};
+
+use super::{
+    json_lines, tce,
+    test::{BaseServer, Server, ServerServant},
+};
 
 #[test]
 fn a_task_is_sent_listed_and_aborted_in_a_file() {
@@ -42,19 +52,133 @@ fn a_task_is_sent_listed_and_aborted_in_a_file() {
     tce(&["task", "--tasks", file, "list", "--status", "sent"]).exits(0);
 }
 
+/// A queue in memory, and where it is served.
+async fn serve() -> (Tasks, Communicator, String) {
+    let tasks = Tasks::open(TasksConfig::in_memory()).await.unwrap();
+    let communicator = Communicator::new();
+    let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0")
+        .await
+        .unwrap();
+    adapter.add_servant(tasks.queue_servant().unwrap()).start();
+    let endpoint = adapter.endpoint().to_string();
+    (tasks, communicator, endpoint)
+}
+
+/// Fails the first `failures` times.
+#[derive(Default)]
+struct Flaky {
+    runs: AtomicI32,
+}
+
+impl BaseServer for Flaky {
+    async fn datetime(&self, _: &Context) -> Result<String, Fault> {
+        Err(no_retry("there is no clock"))
+    }
+}
+
+impl Server for Flaky {
+    async fn echo(&self, text: String, _: &Context) -> Result<String, Fault> {
+        Ok(text)
+    }
+
+    async fn timeout(&self, failures: i32, _: &Context) -> Result<(), Fault> {
+        match self.runs.fetch_add(1, Ordering::Relaxed) < failures {
+            true => Err(Fault::new(ErrorCode::RemoteException, "flaky")),
+            false => Ok(()),
+        }
+    }
+
+    async fn heartbeat(&self, text: String, _: &Context) -> Result<(), Fault> {
+        Err(Fault::new(ErrorCode::RemoteException, text))
+    }
+
+    async fn bidirection(&self, _: &Context) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// The sum of the values of a metric whose line has all parts.
+fn metric(rendered: &str, name: &str, parts: &[&str]) -> i64 {
+    let lines = rendered.lines().filter(|line| {
+        line.split(['{', ' ']).next() == Some(name) && parts.iter().all(|it| line.contains(it))
+    });
+    let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap());
+    values.sum()
+}
+
+#[test]
+fn what_the_queue_knows_agrees_with_the_metrics_of_its_worker() {
+    let metrics = PrometheusBuilder::new().install_recorder().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (tasks, _communicator, endpoint) = runtime.block_on(serve());
+    let worker = runtime.block_on(async {
+        let worker = Worker::new(&tasks).group("agreeing", |group| {
+            group
+                .concurrency(3)
+                .servant(ServerServant::new(Flaky::default()))
+        });
+        worker.start().await.unwrap()
+    });
+    let task = |arguments: &[&str]| tce(&[&["task", "--tasks", &endpoint], arguments].concat());
+    let send = |operation: &str, argument: &[&str]| {
+        let sent = [
+            "send",
+            "agreeing",
+            operation,
+            "--backoff",
+            "fixed 1",
+            "--wait=30s",
+        ];
+        task(&[&sent, argument].concat())
+    };
+    send("echo", &["hello"]).exits(0).prints("\"hello\"");
+    send("timeout", &["2", "--retry", "5"]).exits(0);
+    send("heartbeat", &["no heart"])
+        .exits(1)
+        .complains("no heart");
+    send("datetime", &[])
+        .exits(1)
+        .complains("there is no clock");
+    send("echo", &["1", "2"])
+        .exits(1)
+        .complains("takes one argument");
+
+    let rendered = metrics.render();
+    let counted = |name: &str, parts: &[&str]| {
+        let parts = [&["group=\"agreeing\""], parts].concat();
+        metric(&rendered, &format!("tce_tasks_{name}"), &parts)
+    };
+    let stats = task(&["stats", "--group", "agreeing", "--format", "json"]).exits(0);
+    let stats: Value = serde_json::from_str(&stats.out).unwrap();
+    let known = |state: &str| stats[state].as_i64().unwrap_or(0);
+    assert_eq!(counted("finished_total", &["status=\"success\""]), 2);
+    assert_eq!(
+        (known("success"), known("failure"), known("dead")),
+        (2, 1, 2)
+    );
+    assert_eq!(counted("finished_total", &["status=\"failure\""]), 3);
+    assert_eq!(
+        counted("dead_total", &["reason=\"permanent\""]),
+        known("dead")
+    );
+    assert_eq!(counted("running", &[]), known("running"));
+
+    let listed = json_lines(&task(&["list", "--group", "agreeing"]).exits(0).out);
+    let retries = listed.iter().map(|line| line["retries"].as_i64().unwrap());
+    assert_eq!(counted("retries_total", &[]), retries.sum::<i64>());
+    assert_eq!(listed.len(), 5);
+    let dead = task(&["dead", "list", "--group", "agreeing"]).exits(0);
+    assert_eq!(json_lines(&dead.out).len(), 2);
+    task(&["stats", "--group", "agreeing"])
+        .exits(0)
+        .prints("dead: 2");
+    assert!(runtime.block_on(worker.shutdown(Duration::from_secs(10))));
+}
+
 #[test]
 fn a_task_is_sent_over_an_endpoint() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (_tasks, _communicator, endpoint) = runtime.block_on(async {
-        let tasks = Tasks::open(TasksConfig::in_memory()).await.unwrap();
-        let communicator = Communicator::new();
-        let adapter = Adapter::listen(&communicator, "tcp://127.0.0.1:0")
-            .await
-            .unwrap();
-        adapter.add_servant(tasks.queue_servant().unwrap()).start();
-        let endpoint = adapter.endpoint().to_string();
-        (tasks, communicator, endpoint)
-    });
+    let (_tasks, _communicator, endpoint) = runtime.block_on(serve());
     let id = tce(&[
         "task", "--tasks", &endpoint, "send", "group1", "add", "1", "-2",
     ])

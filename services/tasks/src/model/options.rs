@@ -31,6 +31,24 @@ impl Backoff {
         Self::Exponential { first, max }
     }
 
+    /// Reads `none`, `fixed MS` or `exponential FIRST MAX`, in milliseconds.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let kind = words.next()?;
+        let mut pause = || {
+            let ms = words.next()?.parse().ok()?;
+            (ms <= MAX_MS).then(|| Duration::from_millis(ms))
+        };
+        let backoff = match kind {
+            "none" => Self::None,
+            "fixed" => Self::Fixed(pause()?),
+            "exponential" => Self::exponential(pause()?, pause()?),
+            _ => return None,
+        };
+        words.next().is_none().then_some(backoff)
+    }
+
     /// The pause before retry number `retry`, counted from 0, in milliseconds. `random` is between
     /// 0 and `u32::MAX`.
     #[must_use]
@@ -177,7 +195,7 @@ impl TaskOptions {
                 }
                 "backoff" => {
                     let expected = "`none`, `fixed MS` or `exponential MS MS`";
-                    options.backoff = parse_backoff(value).ok_or_else(|| wrong(expected))?;
+                    options.backoff = Backoff::parse(value).ok_or_else(|| wrong(expected))?;
                 }
                 "run_at" => options.run_at_ms = ms()?,
                 "expires_at" => options.expires_at_ms = Some(ms()?),
@@ -220,22 +238,6 @@ impl TaskOptions {
             _ => Ok(options),
         }
     }
-}
-
-fn parse_backoff(text: &str) -> Option<Backoff> {
-    let mut words = text.split(' ');
-    let kind = words.next()?;
-    let mut pause = || {
-        let ms = words.next()?.parse().ok()?;
-        (ms <= MAX_MS).then(|| Duration::from_millis(ms))
-    };
-    let backoff = match kind {
-        "none" => Backoff::None,
-        "fixed" => Backoff::Fixed(pause()?),
-        "exponential" => Backoff::exponential(pause()?, pause()?),
-        _ => return None,
-    };
-    words.next().is_none().then_some(backoff)
 }
 
 #[cfg(test)]
