@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-CRATES=(tce-idl tce-codegen tce-runtime tce-dynamic tce-lsp tce-tasks tce-otlp tce-gateway tce-cli)
+CRATES=(tce-idl tce-codegen tce-runtime tce-dynamic tce-lsp tce-tasks tce-frame tce-otlp tce-gateway tce-cli)
 
 verify=(--no-verify)
 case "${1:-}" in

@@ -20,6 +20,7 @@ mod demo;
 mod describe;
 mod doc;
 mod fmt;
+mod frame;
 mod gateway;
 mod help;
 mod lint;
@@ -88,6 +89,7 @@ enum Command {
     Gateway(gateway::Args),
     Call(Box<call::Args>),
     Task(task::Args),
+    Frame(frame::Args),
     Ping(ping::Args),
     Demo(demo::Args),
     Completions(help::CompletionsArgs),
@@ -110,6 +112,7 @@ impl Command {
             Self::Gateway(args) => gateway::run(args, console.format),
             Self::Call(args) => call::run(args, console)?,
             Self::Task(args) => task::run(args, console)?,
+            Self::Frame(args) => frame::run(args, console)?,
             Self::Ping(args) => ping::run(args, console)?,
             Self::Demo(args) => demo::run(args, console)?,
             Self::Completions(args) => help::completions(args, Cli::command(), console)?,

@@ -42,8 +42,11 @@ mod agent;
 
 mod client;
 
+mod log;
+
 pub mod command;
 
 pub use agent::{Agent, AgentError, AgentOptions};
 pub use broker::BrokerError;
 pub use client::{Frame, FrameError};
+pub use log::log_to_stderr;

@@ -17,6 +17,7 @@ fn help_of_every_subcommand_has_examples() {
         "gateway",
         "call",
         "task",
+        "frame",
         "ping",
         "demo",
         "completions",
