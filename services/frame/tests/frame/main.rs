@@ -7,6 +7,7 @@
 
 mod changes;
 mod client;
+mod commands;
 mod common;
 mod configuration;
 mod crontabs;
