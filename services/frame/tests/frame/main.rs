@@ -11,5 +11,6 @@ mod commands;
 mod common;
 mod configuration;
 mod crontabs;
+mod example;
 mod interface;
 mod services;
