@@ -15,6 +15,7 @@ mod demo;
 mod describe;
 mod doc;
 mod fmt;
+mod frame;
 mod gateway;
 mod guide;
 mod lint;
