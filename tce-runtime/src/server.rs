@@ -24,8 +24,8 @@ use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
-        BUILTIN_INTERFACE, Connection, ConnectionEvent, ConnectionParts, DESCRIBE, Disposition,
-        EventListeners, InboundMessage, IncomingCall, MessageHandler, PING, Servant,
+        BUILTIN_INTERFACE, BYE, Connection, ConnectionEvent, ConnectionParts, DESCRIBE, Disposition,
+        EventListeners, HELLO, InboundMessage, IncomingCall, MessageHandler, PING, Servant,
         ServantRegistry, Status, Undelivered, run_stream,
     },
     error::{ErrorCode, RpcError},
@@ -884,8 +884,11 @@ impl Servant for BuiltinServant {
     fn dispatch(&self, call: IncomingCall<'_>) {
         const PING_INDEX: u16 = PING.opidx();
         const DESCRIBE_INDEX: u16 = DESCRIBE.opidx();
+        // For the members of a topic; this program reads it without being one.
+        const HELLO_INDEX: u16 = HELLO.opidx();
+        const BYE_INDEX: u16 = BYE.opidx();
         match (call.opidx(), &self.servants) {
-            (PING_INDEX, _) => call.run(
+            (PING_INDEX | HELLO_INDEX | BYE_INDEX, _) => call.run(
                 &self.ping,
                 |_, (), context| async move { (context, Ok(())) },
             ),

@@ -14,9 +14,12 @@ use tce_runtime::{
 };
 use tce_test_rabbitmq::Node;
 
-use crate::common::{
-    probe::{CIRCUMSTANCES, ECHO, FAIL, GATE, NOTE, Probe, State},
-    watching::{soon, within},
+use crate::{
+    common::{
+        probe::{CIRCUMSTANCES, ECHO, FAIL, GATE, NOTE, Probe, State},
+        watching::{soon, within},
+    },
+    wire::Wire,
 };
 
 /// Long enough that no test waits for it unless a member is missing.
@@ -26,6 +29,8 @@ const SHORT: Duration = Duration::from_millis(300);
 /// A topic for one test.
 struct Topic {
     name: String,
+    /// The broker's port, or that of a wire to it; 1 for a broker in memory.
+    port: u16,
     is_durable: bool,
     memory: Option<MemoryBroker>,
 }
@@ -33,29 +38,33 @@ struct Topic {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Topic {
-    fn at_broker() -> Self {
+    fn at(port: u16) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self {
             name: format!("multi{number}"),
+            port,
             is_durable: true,
             memory: None,
         }
     }
 
+    fn at_broker() -> Self {
+        Self::at(Node::shared().port())
+    }
+
     fn in_memory() -> Self {
         Self {
             memory: Some(MemoryBroker::new()),
-            ..Self::at_broker()
+            ..Self::at(1)
         }
     }
 
     async fn open(&self, modes: &str) -> Communicator {
-        let port = match self.memory {
-            Some(_) => 1,
-            None => Node::shared().port(),
-        };
         let Self {
-            name, is_durable, ..
+            name,
+            port,
+            is_durable,
+            ..
         } = self;
         let text = format!(
             "common_defs:
@@ -220,6 +229,46 @@ async fn a_call_to_a_member_that_has_just_started_ends_before_its_deadline() {
     let began = Instant::now();
     assert_eq!(names(&echo(&client.all.with_timeout(LONG)).await), ["a"]);
     assert!(began.elapsed() < LONG / 2, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_member_that_loses_its_broker_is_missing_and_answers_again_later() {
+    let topic = Topic::at_broker();
+    let wire = Wire::to(topic.port).await;
+    let by_wire = Topic {
+        name: topic.name.clone(),
+        ..Topic::at(wire.port())
+    };
+    let client = topic.client().await;
+    let (_a, _b) = (topic.member("a").await, by_wire.member("b").await);
+    client.settled(&["a", "b"]).await;
+    // Each call in a row gets all replies, by the one reply queue of the client.
+    for _ in 0..50 {
+        assert_eq!(
+            names(&echo(&client.all.with_timeout(LONG)).await),
+            ["a", "b"]
+        );
+    }
+    wire.close().await;
+    let replies = echo(&client.all.with_timeout(SHORT)).await;
+    assert_eq!(names(&replies), ["a"]);
+    assert_eq!(replies.missing, ["b"]);
+    wire.open();
+    client.settled(&["a", "b"]).await;
+    // A caller that loses its broker is told.
+    let client = by_wire.client().await;
+    let waiting = client.all.with_timeout(LONG).call::<_, ()>(&GATE, ());
+    wire.close().await;
+    let failed = client
+        .all
+        .with_timeout(LONG)
+        .call::<_, String>(&ECHO, ("x",));
+    let error = soon(failed.collect()).await.unwrap_err();
+    let expected = [ErrorCode::SendFailed, ErrorCode::ConnectionLost];
+    assert!(expected.contains(&error.code()), "{error}");
+    drop(waiting);
+    wire.open();
+    client.settled(&["a", "b"]).await;
 }
 
 #[tokio::test]

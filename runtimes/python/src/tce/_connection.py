@@ -600,7 +600,9 @@ class Connection(abc.ABC):
     def _serve_builtin(self, context: Context) -> None:
         ifidx, opidx, _ = context.indices
         if ifidx == _message.BUILTIN_INTERFACE:
-            if opidx == _message.PING:
+            # The others are for the members of a topic, which this program reads without
+            # being one.
+            if opidx in (_message.PING, _message.HELLO, _message.BYE):
                 return context.succeed(PING, None)
             if opidx == _message.DESCRIBE and self.options.describes:
                 return context.succeed(DESCRIBE, self.registry.idls())
