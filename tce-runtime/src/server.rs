@@ -24,9 +24,9 @@ use crate::{
     communicator::Communicator,
     config::{Endpoint, Scheme},
     connection::{
-        BUILTIN_INTERFACE, BYE, Connection, ConnectionEvent, ConnectionParts, DESCRIBE, Disposition,
-        EventListeners, HELLO, InboundMessage, IncomingCall, MessageHandler, PING, Servant,
-        ServantRegistry, Status, Undelivered, run_stream,
+        BUILTIN_INTERFACE, BYE, Connection, ConnectionEvent, ConnectionParts, DESCRIBE,
+        Disposition, EventListeners, HELLO, InboundMessage, IncomingCall, MessageHandler, PING,
+        Servant, ServantRegistry, Status, Undelivered, run_stream,
     },
     error::{ErrorCode, RpcError},
     interceptor::ServerInterceptor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -79,7 +80,7 @@ class Frame:
         self.name = name
         self.uri = f"amqp://guest:guest@127.0.0.1:{broker.port}/%2f"
         self._folder = folder
-        self._agents: list[subprocess.Popen[bytes]] = []
+        self.agents: list[subprocess.Popen[bytes]] = []
         self.ids: list[str] = []
 
     def machine(self, name: str, version: str = "1.0") -> pathlib.Path:
@@ -108,14 +109,23 @@ class Frame:
             started = subprocess.Popen(
                 command or agent, env=self.env(), stderr=output, stdout=output, cwd=machine
             )
-        self._agents.append(started)
+        self.agents.append(started)
         deadline = time.monotonic() + 40
         while "the agent is ready" not in log.read_text():
             assert started.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         ready = next(line for line in log.read_text().splitlines() if "is ready" in line)
         self.ids.append(ready.rsplit("agent=", 1)[1].strip().strip('"'))
-        return started
+        # The queue of the service is declared soon after that.
+        with self.client() as client:
+            while True:
+                try:
+                    client.calculate__add(0, 0)
+                except UnknownService:
+                    assert time.monotonic() < deadline, log.read_text()
+                    time.sleep(0.05)
+                else:
+                    return started
 
     def client(self) -> WORK_FRAME:
         return WORK_FRAME(name=self.name, auri=self.uri)
@@ -134,7 +144,7 @@ class Frame:
             assert time.monotonic() < deadline, answers
 
     def stop(self) -> None:
-        for agent in self._agents:
+        for agent in self.agents:
             agent.kill()
             agent.wait()
 
@@ -251,6 +261,14 @@ def test_commands_reach_the_agents_that_are_meant(frame: Frame) -> None:
         assert refused.failures[one].startswith("`system`")
         missing = client.update_service("nosuch", id=one)
         assert missing[one].startswith("ERR: ")
+        # One that hangs is missing.
+        frame.agents[2].send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        with pytest.warns(UserWarning, match=f"no answer within 1 s from {three}"):
+            answers = client.get_response(client.command("_get_pkg_version"), timeout=1)
+        assert 0.9 < time.monotonic() - begin < 2
+        assert (sorted(answers), answers.missing) == (sorted([one, two]), [three])
+        frame.agents[2].send_signal(signal.SIGCONT)
         with pytest.raises(ValueError, match="_get_pkg_version, _get_crontab_status"):
             client.command("_nosuch")
         with pytest.raises(KeyError):
