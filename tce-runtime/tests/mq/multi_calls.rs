@@ -17,7 +17,7 @@ use tce_test_rabbitmq::Node;
 use crate::{
     common::{
         probe::{CIRCUMSTANCES, ECHO, FAIL, GATE, NOTE, Probe, State},
-        watching::{soon, within},
+        watching::{eventually_async, soon, within},
     },
     wire::Wire,
 };
@@ -268,6 +268,14 @@ async fn a_member_that_loses_its_broker_is_missing_and_answers_again_later() {
     assert!(expected.contains(&error.code()), "{error}");
     drop(waiting);
     wire.open();
+    let is_back = async || {
+        let call = client
+            .all
+            .with_timeout(SHORT)
+            .call::<_, String>(&ECHO, ("x",));
+        call.collect().await.is_ok()
+    };
+    eventually_async("the client is connected again", is_back).await;
     client.settled(&["a", "b"]).await;
 }
 
