@@ -36,16 +36,24 @@ async fn three_agents_are_started_by_one_command() {
         // Without an agent there is no reply; with few the roster may lack some.
         let replies = client.wait(2).crontabs("").collect().await;
         let values = replies.map(|replies| replies.values).unwrap_or_default();
-        let active = values.values().filter(|crontabs| crontabs[0].active).count();
+        let active = values
+            .values()
+            .filter(|crontabs| crontabs[0].active)
+            .count();
         if values.len() == 3 && active == 1 {
             let crontab = values.values().next().expect("one");
-            assert_eq!((crontab[0].name.as_str(), crontab[0].jobs.len()), ("print", 2));
+            assert_eq!(
+                (crontab[0].name.as_str(), crontab[0].jobs.len()),
+                ("print", 2)
+            );
             break;
         }
         assert!(began.elapsed() < Duration::from_secs(40), "{values:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let sum = client.call("calculate__add", vec![1.into(), 2.into()], 5).await;
+    let sum = client
+        .call("calculate__add", vec![1.into(), 2.into()], 5)
+        .await;
     assert_eq!(sum.expect("a sum"), Value::from(3));
     drop(example);
 }

@@ -77,7 +77,7 @@ async fn errors_of_the_queue_reach_the_client() {
 
 /// Blocks its thread, so that its worker extends no lease.
 struct Blocking {
-    entered: mpsc::Sender<()>,
+    entered: mpsc::SyncSender<()>,
     resume: std::sync::Mutex<mpsc::Receiver<()>>,
 }
 
@@ -94,11 +94,11 @@ impl Steps for Blocking {
 }
 
 /// A worker on a thread of its own; it ends when `end` is dropped.
-fn worker_that_hangs(endpoint: String, servant: Blocking, end: mpsc::Receiver<()>) {
+fn worker_that_hangs(endpoint: &str, servant: Blocking, end: &mpsc::Receiver<()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build().unwrap();
     let _worker = runtime.block_on(async {
-        let tasks = connect(&endpoint).await;
+        let tasks = connect(endpoint).await;
         let worker = Worker::new(&tasks).group("group1", |group| {
             group.concurrency(1).servant(StepsServant::new(servant))
         });
@@ -120,16 +120,16 @@ async fn a_worker_that_hangs_loses_its_task_and_changes_no_outcome() {
     let (_communicator, endpoint) = serve_with_lease(&queue, Duration::from_secs(1)).await;
     let client = queue.client();
     let id = client.send("group1", "checked", (7, true)).await.unwrap();
-    let (entered, has_entered) = mpsc::channel();
-    let (resume, resumed) = mpsc::channel();
-    let (end, ended) = mpsc::channel();
+    let (entered, has_entered) = mpsc::sync_channel(2);
+    let (resume, resumed) = mpsc::sync_channel(2);
+    let (end, ended) = mpsc::sync_channel(2);
     let servant = Blocking {
         entered,
         resume: std::sync::Mutex::new(resumed),
     };
     let thread = std::thread::spawn({
         let endpoint = endpoint.clone();
-        move || worker_that_hangs(endpoint, servant, ended)
+        move || worker_that_hangs(&endpoint, servant, &ended)
     });
     tokio::task::block_in_place(|| has_entered.recv_timeout(LONG).unwrap());
     let worker = start(&connect(&endpoint).await, "group1").await;
