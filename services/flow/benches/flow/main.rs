@@ -1,5 +1,5 @@
 //! Measures the workflow server, and ecFlow beside it where it is installed:
-//! `cargo bench -p tce-flow`. It takes about two minutes, on a machine that does nothing else.
+//! `cargo bench -p tce-flow --bench flow`. It takes about two minutes, on a machine that does nothing else.
 //!
 //! ecFlow's one-connection rate is that of a client in Python, its fastest one: packages
 //! `ecflow-server`, `ecflow-client` and `python3-ecflow`.

@@ -64,6 +64,8 @@ pub(super) struct Shared {
     pub(super) programs: Option<PathBuf>,
     /// Held while a job is made and started.
     pub(super) starting: Semaphore,
+    /// Held while a command that kills or asks runs. One that hangs keeps no job from starting.
+    pub(super) ordering: Semaphore,
     /// Held while the command of a job runs as our child.
     pub(super) running: Semaphore,
     /// Starting a process takes the lock for writing, and writing a job takes it for reading: a

@@ -103,7 +103,9 @@ pub(super) async fn run(
         Err(_) => return Err(format!("{name} took longer than {COMMAND_TIME:?}")),
     };
     let files = JobFiles::new(variables, "");
-    if !(stdout.is_empty() && stderr.is_empty()) {
+    let has_output = !(stdout.is_empty() && stderr.is_empty());
+    // A zombie may be of a task that is gone.
+    if has_output && !files.job.as_os_str().is_empty() {
         let path = files.beside(kind.ending());
         let write = || -> io::Result<()> {
             let mut file = create_private(&path)?;

@@ -17,6 +17,9 @@ use super::link::{Order, Runner, RunnerLink};
 use super::order::{self, OrderKind};
 use super::wrapper;
 
+/// How many commands that kill or ask run at the same time.
+const MAX_ORDERS: usize = 16;
+
 /// How the runner starts jobs.
 #[derive(Debug, Clone)]
 pub struct RunnerOptions {
@@ -66,6 +69,7 @@ async fn run(options: RunnerOptions, mut link: RunnerLink) {
         reports: link.reports,
         programs: options.programs,
         starting: Semaphore::new(options.max_starting),
+        ordering: Semaphore::new(MAX_ORDERS),
         running: Semaphore::new(options.max_running),
         phases: RwLock::new(Phases::new()),
     });
@@ -154,7 +158,7 @@ async fn kill_group(password: &str, shared: &Shared) -> Result<(), String> {
 }
 
 async fn run_order(kind: OrderKind, path: String, rid: Box<str>, shared: Arc<Shared>) {
-    let Ok(_permit) = shared.starting.acquire().await else {
+    let Ok(_permit) = shared.ordering.acquire().await else {
         return;
     };
     let Some(mut variables) = shared.reports.variables(&path, "").await else {
