@@ -7,6 +7,7 @@ mod snippets;
 
 use std::{
     fs,
+    net::TcpListener,
     path::{Path, PathBuf},
 };
 
@@ -37,13 +38,16 @@ fn pages() -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_transcript_is_up_to_date() {
-    // The pages name the ports 12002 and 12003; the test uses free ports.
+    // The pages name the ports 12002 and 12003, and those of workflow servers; the test uses free
+    // ports.
     let (_simple, simple) = servers::simple().await;
     let (_zoo, zoo) = servers::zoo().await;
     let port = |endpoint: &str| endpoint.rsplit(':').next().unwrap().to_owned();
     let ports = [
         ("12002".to_owned(), port(&simple)),
         ("12003".to_owned(), port(&zoo)),
+        ("3141".to_owned(), free_port()),
+        ("33083".to_owned(), free_port()),
     ];
     let mut wrong = Vec::new();
     for path in pages() {
@@ -74,6 +78,12 @@ async fn every_transcript_is_up_to_date() {
         "{}\nBLESS=1 writes the new output",
         wrong.join("\n")
     );
+}
+
+/// A port that no program listens on.
+fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
 }
 
 /// Describes the first line that differs.

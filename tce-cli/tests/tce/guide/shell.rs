@@ -70,9 +70,20 @@ impl<'s> Shell<'s> {
         shell
             .env("PATH", env::join_paths(paths).unwrap())
             .env("HOME", self.folder)
+            .envs(self.flow_ports())
             .current_dir(self.folder)
             .stdin(Stdio::null());
         shell
+    }
+
+    /// The ports that clients of a workflow server call, unless they are told another.
+    fn flow_ports(&self) -> impl Iterator<Item = (&str, &str)> {
+        [("ECF_PORT", "3141"), ("TAKLER_PORT", "33083")]
+            .into_iter()
+            .filter_map(|(variable, page)| {
+                let (_, port) = self.ports.iter().find(|(known, _)| known == page)?;
+                Some((variable, port.as_str()))
+            })
     }
 
     fn as_on_page(&self, output: &str) -> String {

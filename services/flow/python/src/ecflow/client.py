@@ -304,7 +304,7 @@ class Client:
 
     def reload_wl_file(self) -> int:
         """Reads the white list again."""
-        return self._done("--reloadwsfile", lambda to: to.control.reload("wsfile"))
+        return self._done("--reloadwsfile", lambda to: to.control.reload("whitelist"))
 
     def zombie_fob(self, paths: Paths) -> int:
         """Answers zombies with success, without effect."""

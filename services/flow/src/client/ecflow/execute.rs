@@ -1,5 +1,6 @@
 //! A request to the server, and what of its answer is shown.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tce_runtime::{ErrorCode, RpcError};
@@ -140,7 +141,8 @@ pub(super) async fn execute(
         Action::Order { path, how } => ended(accept(control.order(path, how).await?, request)?),
         Action::State { wanted, .. } => ended(accept(control.state(wanted).await?, request)?),
         Action::Checkpoint => ended(accept(control.checkpoint().await?, request)?),
-        Action::ReloadWhiteList => ended(accept(control.reload("wsfile").await?, request)?),
+        Action::ReloadWhiteList => ended(accept(control.reload("whitelist").await?, request)?),
+        Action::CheckJobs(path) => check_jobs(link, path, request).await?,
         Action::Edit { path, how, script } => {
             ended(accept(control.edit(path, how, script).await?, request)?)
         }
@@ -190,6 +192,44 @@ async fn send_paths(request: &Request, link: &Link) -> Result<Vec<Outcome>> {
         Action::ActOnZombies { paths, action } => control.act(paths, action).await?,
         _ => Vec::new(),
     })
+}
+
+/// Makes the jobs of all tasks at and below a node without starting them; refused with what is wrong
+/// with any of them.
+async fn check_jobs(link: &Link, path: &str, request: &Request) -> Result<String> {
+    const TASK: u8 = 3;
+    let query = link.query();
+    accept(query.query("state", or_root(path), "").await?, request)?;
+    let mut paths = HashMap::new();
+    let mut problems = Vec::new();
+    let mut after = -1;
+    loop {
+        let rows = query.tree(or_root(path), 0, after).await?;
+        let Some(last) = rows.last() else {
+            break;
+        };
+        after = last.id;
+        for row in rows {
+            // Rows come in tree order: the parent is known, but that of the first one.
+            let own = match paths.get(&row.parent) {
+                Some(parent) => format!("{parent}/{}", row.name),
+                None if row.kind == 0 => String::new(),
+                None => path.to_owned(),
+            };
+            if row.kind == TASK {
+                let reply = link.control().edit(&own, "pre_process", "").await?;
+                if reply.code != 0 {
+                    problems.push(format!("{own}: {}", reply.text));
+                }
+            }
+            paths.insert(row.id, own);
+        }
+    }
+    if problems.is_empty() {
+        Ok(String::new())
+    } else {
+        Err(ExecuteError::Refused(problems.join("\n")))
+    }
 }
 
 fn or_root(path: &str) -> &str {
@@ -343,6 +383,7 @@ fn not_found(request: &Request, path: Option<&str>, text: &str) -> String {
             | Action::File { path, .. }
             | Action::Order { path, .. }
             | Action::Edit { path, .. }
+            | Action::CheckJobs(path)
             | Action::Why(path),
             _,
         ) if text.starts_with("Could not find node") => {

@@ -94,6 +94,7 @@ pub(super) enum Action {
         is_confirmed: bool,
     },
     Checkpoint,
+    CheckJobs(String),
     Edit {
         path: String,
         how: String,
@@ -202,17 +203,7 @@ impl Request {
                     },
                 )
             }
-            "checkJobGenOnly" => {
-                let (path, script) = (value.to_owned(), String::new());
-                (
-                    equals,
-                    Action::Edit {
-                        path,
-                        how: "check".to_owned(),
-                        script,
-                    },
-                )
-            }
+            "checkJobGenOnly" => (equals, Action::CheckJobs(value.to_owned())),
             "order" => (equals, order(values)?),
             "edit_script" => (equals, edit(values)?),
             "log" => (equals, log(values)?),
