@@ -122,17 +122,9 @@ impl Broker {
         self.name(&format!("cron.{crontab}"))
     }
 
-    /// The topic of commands, for an agent.
+    /// The topic of commands, for the runtime.
     pub(crate) fn commands(&self) -> MqConfig {
-        let mut config = self.client();
-        for endpoint in &mut config.endpoints {
-            endpoint.reads = true;
-        }
-        config
-    }
-
-    /// The topic of commands, for those that give them.
-    pub(crate) fn client(&self) -> MqConfig {
+        let authority = &self.uri.authority;
         let address = Address {
             name: self.name("commands"),
             subject: None,
@@ -140,26 +132,8 @@ impl Broker {
             create: true,
             durable: true,
         };
-        self.config(COMMANDS, address)
-    }
-
-    /// The queue of a service as `mq:service`. Agents declare it: without one, calls fail at once.
-    pub(crate) fn service(&self, base: &str) -> MqConfig {
-        let address = Address {
-            name: self.service_queue(base),
-            subject: None,
-            node: NodeType::Queue,
-            create: false,
-            durable: false,
-        };
-        self.config("service", address)
-    }
-
-    /// An endpoint that is written.
-    fn config(&self, name: &str, address: Address) -> MqConfig {
-        let authority = &self.uri.authority;
         let endpoint = MqEndpoint {
-            name: name.to_owned(),
+            name: COMMANDS.to_owned(),
             host: authority.host.clone(),
             port: authority.port,
             address,
@@ -171,7 +145,7 @@ impl Broker {
             is_prefetch_fixed: false,
             delivery_limit: 0,
             exclusive: false,
-            reads: false,
+            reads: true,
             writes: true,
             tls: false,
         };

@@ -10,17 +10,15 @@ use std::{
 use clap::{Args, Subcommand};
 use rmpv::Value;
 use serde_json::json;
-use tce_runtime::{
-    Communicator, ErrorCode, Replies, RpcError, TypedMulti as _, TypedProxy as _, config::Options,
-};
+use tce_runtime::{Replies, RpcError, TypedMulti as _};
 
 use crate::{
     agent::{Agent, AgentOptions},
-    broker::{Broker, COMMANDS},
+    client::{Frame, FrameError},
     clock::unix_ms,
-    config::{FrameConfig, Kind, PackageSettings, Purpose, is_name},
+    config::{FrameConfig, Kind, PackageSettings, Purpose},
     deployment::{Deployment, write_signature},
-    idl::frame::{Change, Crontab, FunctionsPrx, ManagementMulti, Package},
+    idl::frame::{Change, Crontab, ManagementMulti, Package},
     manifest::hex,
     schedule::Schedule,
     signature,
@@ -340,40 +338,21 @@ impl BrokerArgs {
         }
     }
 
-    async fn connect(&self) -> Result<Connected, CommandError> {
-        let namespace = self
-            .namespace
-            .as_deref()
-            .ok_or_else(|| usage("no namespace: give `--namespace`"))?;
-        if !is_name(namespace) {
-            return Err(usage(format!(
-                "`{}` can't be a namespace",
-                namespace.escape_debug()
-            )));
-        }
-        let broker = Broker::new(&self.uri()?, namespace).map_err(usage)?;
-        let communicator = Communicator::with_options(Options {
-            names_broker_user: true,
-            ..Options::default()
-        });
-        communicator
-            .open_mq(broker.client())
-            .await
-            .map_err(failed)?;
-        let all = ManagementMulti::connect(&communicator, &format!("mq:{COMMANDS}"))
-            .await
-            .map_err(failed)?;
-        Ok(Connected {
-            namespace: namespace.to_owned(),
-            all,
-            _communicator: communicator,
+    /// A client of the namespace.
+    async fn connect(&self) -> Result<Frame, CommandError> {
+        let namespace = self.namespace.as_deref();
+        let namespace = namespace.ok_or_else(|| usage("no namespace: give `--namespace`"))?;
+        let connecting = Frame::connect(namespace, &self.uri()?).await;
+        connecting.map_err(|error| match error {
+            FrameError::Namespace(_) | FrameError::Broker(_) => usage(error),
+            error => failed(error),
         })
     }
 }
 
 impl AskArgs {
     async fn connect(&self) -> Result<Connected, CommandError> {
-        self.broker.connect().await
+        Ok(Connected(self.broker.connect().await?))
     }
 
     fn kind(&self) -> &'static str {
@@ -386,17 +365,13 @@ impl AskArgs {
 }
 
 /// A client of all agents.
-struct Connected {
-    namespace: String,
-    all: ManagementMulti,
-    _communicator: Communicator,
-}
+struct Connected(Frame);
 
 impl Connected {
+    /// Those that the arguments choose; waits as long as they say, and at least `least` seconds.
     fn multi(&self, args: &AskArgs, least: u64) -> ManagementMulti {
-        let all = self
-            .all
-            .with_timeout(Duration::from_secs(args.timeout.max(least)));
+        let all = self.0.agents();
+        let all = all.with_timeout(Duration::from_secs(args.timeout.max(least)));
         match args.id.is_empty() {
             true => all,
             false => all.only(&args.id),
@@ -404,10 +379,7 @@ impl Connected {
     }
 
     fn replies<T>(&self, asked: Result<Replies<T>, RpcError>) -> Result<Replies<T>, CommandError> {
-        asked.map_err(|error| match error.code() {
-            ErrorCode::SendFailed => failed(format!("no agent in namespace {}", self.namespace)),
-            _ => failed(error.text()),
-        })
+        asked.map_err(|error| failed(self.0.failed_command(error)))
     }
 }
 
@@ -629,45 +601,20 @@ async fn call(
     arguments: &[String],
     timeout: u64,
 ) -> Result<Outcome, CommandError> {
-    let Some((base, _)) = function.split_once("__") else {
-        return Err(usage(format!("`{function}` is not `base__function`")));
-    };
-    let namespace = broker
-        .namespace
-        .as_deref()
-        .ok_or_else(|| usage("no namespace: give `--namespace`"))?;
-    let own = Broker::new(&broker.uri()?, namespace).map_err(usage)?;
-    let communicator = Communicator::with_options(Options {
-        names_broker_user: true,
-        ..Options::default()
-    });
-    communicator
-        .open_mq(own.service(base))
-        .await
-        .map_err(failed)?;
-    let functions = FunctionsPrx::connect(&communicator, "mq:service")
-        .await
-        .map_err(failed)?;
     let value = |text: &String| match serde_json::from_str::<serde_json::Value>(text) {
         Ok(json) => rmpv::ext::to_value(json).map_err(usage),
         Err(_) => Ok(Value::from(text.as_str())),
     };
-    let positional = arguments.iter().map(value).collect::<Result<Vec<_>, _>>()?;
-    let mut packed = Vec::new();
-    let all = Value::Array(vec![Value::Array(positional), Value::Map(Vec::new())]);
-    rmpv::encode::write_value(&mut packed, &all).map_err(failed)?;
-    let called = functions
-        .with_timeout(Duration::from_secs(timeout))
-        .call(function, &packed)
-        .await;
-    let result = called.map_err(|error| match error.code() {
-        ErrorCode::SendFailed => {
-            failed(format!("no agent in namespace {namespace} hosts `{base}`"))
-        }
-        _ => failed(error.text()),
-    })?;
-    let value = rmpv::decode::read_value(&mut result.as_slice()).map_err(failed)?;
-    Ok(complete(value.to_string()))
+    let arguments = arguments.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let frame = broker
+        .connect()
+        .await?
+        .with_timeout(Duration::from_secs(timeout));
+    let result = frame
+        .call::<Value>(function, arguments)
+        .await
+        .map_err(failed)?;
+    Ok(complete(result.to_string()))
 }
 
 async fn cron_status(args: &AskArgs) -> Result<Outcome, CommandError> {

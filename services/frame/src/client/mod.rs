@@ -169,10 +169,15 @@ impl Frame {
     /// [`FrameError::NoAgent`] at once if there is none, else [`FrameError::Call`].
     pub async fn update(&self, change: &Change) -> Result<Replies<String>, FrameError> {
         let updated = self.agents.update(change).collect().await;
-        updated.map_err(|error| match error.text().starts_with(NO_READER) {
+        updated.map_err(|error| self.failed_command(error))
+    }
+
+    /// Why a command to all agents has no replies.
+    pub(crate) fn failed_command(&self, error: RpcError) -> FrameError {
+        match error.text().starts_with(NO_READER) {
             true => FrameError::NoAgent(self.broker.namespace.clone()),
             false => FrameError::Call(error),
-        })
+        }
     }
 }
 
