@@ -7,7 +7,7 @@ pub use serde_json::Value;
 pub use crate::{
     from_json::{FromJson, FromJsonError, Members, enum_from_json},
     tasks::Tasks,
-    typed::TaskCall,
+    typed::{StepArguments, TaskCall, TaskStep},
 };
 
 /// Makes the tasks of an interface in a group.
@@ -42,5 +42,10 @@ impl TaskSender {
         let mut body = Vec::new();
         parameters.marshal(&mut Writer::new(&mut body));
         TaskCall::new(&self.tasks, &self.group, operation, layout, body)
+    }
+
+    /// The same operation as a further step of a chain.
+    pub fn step<A, T>(&self, operation: &'static str, layout: &'static str) -> TaskStep<A, T> {
+        TaskStep::new(&self.tasks, &self.group, operation, layout)
     }
 }

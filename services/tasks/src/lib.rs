@@ -44,6 +44,6 @@ pub use control::{TaskContext, TaskControl, no_retry};
 pub use from_json::FromJsonError;
 pub use limits::Rate;
 pub use tasks::{Tasks, TasksConfig};
-pub use typed::{Progress, TaskCall, TaskError, TaskHandle};
+pub use typed::{Progress, TaskCall, TaskError, TaskHandle, TaskStep};
 pub use worker::{Group, RunningWorker, Worker, WorkerError};
 pub use workflow::Workflow;

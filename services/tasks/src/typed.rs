@@ -1,6 +1,7 @@
 //! Tasks whose arguments and result have the types of the IDL: what generated clients return.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     marker::PhantomData,
     time::{Duration, SystemTime},
@@ -14,7 +15,7 @@ use crate::{
     broker::QueueError,
     client::{MARSHALLED, ResultError, SendError, TaskClient, TaskCtl, TaskResult},
     from_json::{FromJson, FromJsonError},
-    model::{AbortAnswer, Backoff, Status},
+    model::{AbortAnswer, Backoff, Priority, Status, WorkflowStep},
     tasks::Tasks,
 };
 
@@ -32,6 +33,8 @@ pub struct TaskCall<T> {
     operation: &'static str,
     layout: &'static str,
     body: Vec<u8>,
+    /// The steps of a chain; the first one is the task itself.
+    steps: Vec<WorkflowStep>,
     result: PhantomData<fn() -> T>,
 }
 
@@ -59,6 +62,7 @@ impl<T> TaskCall<T> {
             operation,
             layout,
             body,
+            steps: Vec::new(),
             result: PhantomData,
         }
     }
@@ -109,6 +113,49 @@ impl<T> TaskCall<T> {
         self.ctl(TaskCtl::Extra(key.into(), value.into()))
     }
 
+    /// Which tasks of the group are taken first.
+    pub fn priority(self, priority: Priority) -> Self {
+        self.ctl(TaskCtl::Priority(priority))
+    }
+
+    /// A key that at most one task of the queue holds, from its send to its end; sending another one
+    /// meanwhile gives the handle of the holder: see [`TaskHandle::is_existing`].
+    pub fn unique(self, key: impl Into<String>) -> Self {
+        self.ctl(TaskCtl::Unique(key.into()))
+    }
+
+    /// Adds a step that runs when this one has succeeded. Its arguments are the result of this one or,
+    /// if that is a struct, its members. Settings are those of the first step and of the whole task,
+    /// also after this call; a step has its own.
+    ///
+    /// ```ignore
+    /// let handle = math.add(1, 2).then(math.sq_step().retry(2)).send().await?;
+    /// ```
+    pub fn then<A, R>(mut self, step: TaskStep<A, R>) -> TaskCall<R>
+    where
+        T: StepArguments<A>,
+    {
+        if self.steps.is_empty() {
+            self.steps.push(WorkflowStep {
+                group: self.group.clone(),
+                operation: self.operation.to_owned(),
+                run_after_ms: 0,
+                options: BTreeMap::new(),
+            });
+        }
+        self.steps.push(step.later());
+        TaskCall {
+            client: self.client,
+            id: self.id,
+            group: self.group,
+            operation: self.operation,
+            layout: self.layout,
+            body: self.body,
+            steps: self.steps,
+            result: PhantomData,
+        }
+    }
+
     /// Sets the id, a UUID. Sending an id again has no effect, so a send whose outcome is unknown can
     /// be repeated.
     pub fn id(mut self, id: impl Into<String>) -> Self {
@@ -124,16 +171,109 @@ impl<T> TaskCall<T> {
         let id = self.id.unwrap_or_else(|| Uuid::now_v7().to_string());
         let mut options = self.client.options().clone();
         options.signature = Some(self.layout.to_owned());
+        options.steps = self.steps;
         let body = (MARSHALLED, self.body);
         let sent = self
             .client
             .send_body(&id, &self.group, self.operation, body, options);
-        let id = sent.await?;
+        let sent = sent.await?;
         Ok(TaskHandle {
             client: self.client,
-            id,
+            is_existing: sent != id,
+            id: sent,
             result: PhantomData,
         })
+    }
+}
+
+/// A result that can be the arguments of a further step, whose types are `A`: any result is the only
+/// argument, and a struct also its members, one by one.
+pub trait StepArguments<A> {}
+
+impl<T> StepArguments<(T,)> for T {}
+
+/// A further step of a chain. `A` are the types of its arguments, `T` is its result.
+#[must_use = "`TaskCall::then` adds it to a chain"]
+pub struct TaskStep<A, T> {
+    client: TaskClient,
+    group: String,
+    operation: &'static str,
+    layout: &'static str,
+    step: PhantomData<fn(A) -> T>,
+}
+
+impl<A, T> fmt::Debug for TaskStep<A, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskStep")
+            .field("group", &self.group)
+            .field("operation", &self.operation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A, T> TaskStep<A, T> {
+    pub(crate) fn new(
+        tasks: &Tasks,
+        group: &str,
+        operation: &'static str,
+        layout: &'static str,
+    ) -> Self {
+        Self {
+            client: tasks.client(),
+            group: group.to_owned(),
+            operation,
+            layout,
+            step: PhantomData,
+        }
+    }
+
+    fn ctl(mut self, ctl: TaskCtl) -> Self {
+        self.client = self.client.set_task_ctl(ctl);
+        self
+    }
+
+    /// Attempts after the first one; 3 by default.
+    pub fn retry(self, retries: u32) -> Self {
+        self.ctl(TaskCtl::RetryCount(retries))
+    }
+
+    /// The pause before a retry; by default exponential from 1 s to 10 min.
+    pub fn backoff(self, backoff: Backoff) -> Self {
+        self.ctl(TaskCtl::Backoff(backoff))
+    }
+
+    /// The first attempt begins this time after the end of the step before.
+    pub fn run_after(self, pause: Duration) -> Self {
+        self.ctl(TaskCtl::RunAfter(pause))
+    }
+
+    /// No attempt begins after this time.
+    pub fn expires_at(self, time: SystemTime) -> Self {
+        self.ctl(TaskCtl::ExpireTime(time))
+    }
+
+    /// The time limit of an attempt; 25 min by default.
+    pub fn time_limit(self, limit: Duration) -> Self {
+        self.ctl(TaskCtl::TimeLimit(limit))
+    }
+
+    /// Adds an entry of the extra that the servant sees.
+    pub fn extra(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.ctl(TaskCtl::Extra(key.into(), value.into()))
+    }
+
+    fn later(self) -> WorkflowStep {
+        let pause = self.client.run_after().unwrap_or_default();
+        let mut options = self.client.options().clone();
+        options.signature = Some(self.layout.to_owned());
+        let mut pairs = options.to_pairs();
+        pairs.remove("run_at");
+        WorkflowStep {
+            group: self.group,
+            operation: self.operation.to_owned(),
+            run_after_ms: u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            options: pairs,
+        }
     }
 }
 
@@ -188,6 +328,7 @@ pub struct Progress {
 pub struct TaskHandle<T> {
     client: TaskClient,
     id: String,
+    is_existing: bool,
     result: PhantomData<fn() -> T>,
 }
 
@@ -196,6 +337,7 @@ impl<T> Clone for TaskHandle<T> {
         Self {
             client: self.client.clone(),
             id: self.id.clone(),
+            is_existing: self.is_existing,
             result: PhantomData,
         }
     }
@@ -214,6 +356,7 @@ impl<T: FromJson> TaskHandle<T> {
         Self {
             client: tasks.client(),
             id: id.into(),
+            is_existing: true,
             result: PhantomData,
         }
     }
@@ -222,6 +365,13 @@ impl<T: FromJson> TaskHandle<T> {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether the task was there before this handle: another one had its [unique
+    /// key](TaskCall::unique), or the handle was made [of an id](Self::of).
+    #[must_use]
+    pub fn is_existing(&self) -> bool {
+        self.is_existing
     }
 
     /// The result once the task has ended.

@@ -74,7 +74,15 @@ pub(super) struct TaskNames {
     /// The struct.
     pub(super) name: Ident,
     /// Its methods: for the operations of each interface of the lineage, the last base first.
-    pub(super) methods: Vec<Vec<Ident>>,
+    pub(super) methods: Vec<Vec<TaskMethods>>,
+}
+
+/// The names of an operation in a client of tasks.
+pub(super) struct TaskMethods {
+    /// The method that makes a task.
+    pub(super) call: Ident,
+    /// The method that makes a further step of a chain.
+    pub(super) step: Ident,
 }
 
 /// The names that come from one enum.
@@ -236,13 +244,16 @@ impl Names {
 }
 
 /// The methods of a client of tasks, which has no base: the operations of bases are among them.
-fn task_methods(model: &Model, id: InterfaceId) -> Vec<Vec<Ident>> {
+fn task_methods(model: &Model, id: InterfaceId) -> Vec<Vec<TaskMethods>> {
     let mut scope = Scope::new(RESERVED_TASKS);
     let mut lineage: Vec<_> = model.lineage(id).collect();
     lineage.reverse();
     let methods = lineage.into_iter().map(|id| {
         let operations = model.interface(id).operations.iter();
-        let names = operations.map(|operation| scope.claim(method(&operation.name)));
+        let names = operations.map(|operation| TaskMethods {
+            call: scope.claim(method(&operation.name)),
+            step: scope.claim(method(&format!("{}_step", operation.name))),
+        });
         names.collect()
     });
     methods.collect()

@@ -3,6 +3,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 use tce_idl::model::{EnumId, InterfaceId, Operation, StructId};
 
 use super::docs::Docs;
@@ -32,8 +33,9 @@ impl Unit<'_> {
                 let methods = operations.map(|((operation, own), method)| {
                     let docs = self.operation_docs(base, operation, own).attributes();
                     let full_name = format!("{full_name}.{}", operation.name);
-                    let task = self.task(operation, &own.parameters, method, &full_name);
-                    quote!(#docs #task)
+                    let task = self.task(operation, &own.parameters, &method.call, &full_name);
+                    let step = self.step(operation, method, &full_name);
+                    quote!(#docs #task #step)
                 });
                 methods.collect::<TokenStream>()
             });
@@ -79,11 +81,58 @@ impl Unit<'_> {
         }
     }
 
+    /// The operation with the result of the step before; nothing if it has no parameters, or more
+    /// than a tuple.
+    fn step(
+        &self,
+        operation: &Operation,
+        methods: &names::TaskMethods,
+        full_name: &str,
+    ) -> Option<TokenStream> {
+        if operation.parameters.is_empty() || operation.parameters.len() > super::MAX_TUPLE {
+            return None;
+        }
+        let deprecated = types::deprecated(operation.deprecated.as_deref());
+        let method = &methods.step;
+        let docs = Docs::sentence(format!(
+            "[`{0}`](Self::{0}) as a further step of a chain: see `TaskCall::then`.",
+            methods.call.unraw()
+        ));
+        let docs = docs.attributes();
+        let arguments = operation.parameters.iter().map(|p| self.owned(p.ty));
+        let arguments = match operation.parameters.as_slice() {
+            [_] => quote!((#(#arguments,)*)),
+            _ => quote!((#(#arguments),*)),
+        };
+        let returns = self.returns(operation);
+        let layout = self.model.layout(&operation.parameters, operation.returns);
+        Some(quote! {
+            #docs
+            #deprecated
+            pub fn #method(&self) -> tasks::TaskStep<#arguments, #returns> {
+                self.0.step(#full_name, #layout)
+            }
+        })
+    }
+
+    /// That the members of a struct can be the arguments of a further step.
+    fn step_arguments(&self, id: StructId) -> Option<TokenStream> {
+        let structure = self.model.struct_(id);
+        // The only member of a struct is not told apart from the struct.
+        if !(2..=super::MAX_TUPLE).contains(&structure.members.len()) {
+            return None;
+        }
+        let name = self.names.struct_(id);
+        let members = structure.members.iter().map(|member| self.owned(member.ty));
+        Some(quote!(impl tasks::StepArguments<(#(#members),*)> for #name {}))
+    }
+
     pub(super) fn struct_from_json(&self, id: StructId) -> TokenStream {
         let structure = self.model.struct_(id);
         let name = self.names.struct_(id);
         let idl_names = structure.members.iter().map(|member| member.name.as_str());
         let fields = names::members(idl_names.clone());
+        let step_arguments = self.step_arguments(id);
         quote! {
             impl tasks::FromJson for #name {
                 fn from_json(value: &tasks::Value) -> Result<Self, tasks::FromJsonError> {
@@ -91,6 +140,7 @@ impl Unit<'_> {
                     Ok(Self { #(#fields: members.get(#idl_names)?,)* })
                 }
             }
+            #step_arguments
         }
     }
 

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tce_runtime::{Context, Fault};
 use tce_tasks::{
     SendError, TaskCtl, TaskError, TaskHandle, Worker,
-    model::{AbortAnswer, Backoff, Status},
+    model::{AbortAnswer, Backoff, Priority, Status},
 };
 
 use self::values::{Base, Colour, Derived, DerivedServant, DerivedTasks, Everything};
@@ -33,6 +33,8 @@ for_each_queue! {
     values_at_their_limits_come_back,
     a_body_of_another_layout_fails_at_once,
     the_progress_of_a_typed_task_is_a_stream,
+    the_steps_of_a_typed_chain_have_the_results_before_them,
+    a_typed_task_with_a_key_that_is_taken_is_that_of_the_holder,
 }
 
 /// Sends back what it gets.
@@ -253,6 +255,35 @@ pub(super) async fn a_body_of_another_layout_fails_at_once(setup: Setup) {
     let error = handle.result(LONG).await.unwrap_err();
     assert!(matches!(error, TaskError::Failed(_)), "{error}");
     assert_eq!(handle.state().await.unwrap().retries(), 0);
+}
+
+pub(super) async fn the_steps_of_a_typed_chain_have_the_results_before_them(setup: Setup) {
+    let _worker = start(&setup.tasks, &setup.group).await;
+    let math = MathTasks::new(&setup.tasks).in_group(&setup.group);
+    let chain = math
+        .add(1, 2)
+        .then(math.sq_step())
+        .then(math.sq_step().retry(2));
+    let handle = chain.send().await.unwrap();
+    assert_eq!(handle.result(LONG).await.unwrap(), 81);
+    // A step whose IDL has changed since.
+    let sender = tce_tasks::codegen::TaskSender::new(&setup.tasks, &setup.group);
+    let changed = sender.step::<(i64,), i64>("math.Math.sq", "long(long,long)");
+    let handle = math.add(1, 2).then(changed).send().await.unwrap();
+    let error = handle.result(LONG).await.unwrap_err().to_string();
+    assert!(error.contains("`long(long,long)`"), "{error}");
+}
+
+pub(super) async fn a_typed_task_with_a_key_that_is_taken_is_that_of_the_holder(setup: Setup) {
+    let math = MathTasks::new(&setup.tasks).in_group(&setup.group);
+    let key = format!("{}-1", setup.group);
+    let first = math.add(1, 2).unique(&key).priority(Priority::High);
+    let first = first.send().await.unwrap();
+    let second = math.add(3, 4).unique(&key).send().await.unwrap();
+    assert_eq!((first.is_existing(), second.is_existing()), (false, true));
+    assert_eq!(first.id(), second.id());
+    let _worker = start(&setup.tasks, &setup.group).await;
+    assert_eq!(second.result(LONG).await.unwrap(), 3);
 }
 
 pub(super) async fn the_progress_of_a_typed_task_is_a_stream(setup: Setup) {

@@ -340,6 +340,11 @@ impl BaseTasks {
         self.0.call("tasks.Base.add", "long(int,int)", (one, two))
     }
 
+    /// [`add`](Self::add) as a further step of a chain: see `TaskCall::then`.
+    pub fn add_step(&self) -> tasks::TaskStep<(i32, i32), i64> {
+        self.0.step("tasks.Base.add", "long(int,int)")
+    }
+
     /// `tasks::Base::new` in the IDL.
     pub fn new_(&self) -> tasks::TaskCall<()> {
         self.0.call("tasks.Base.new", "void()", ())
@@ -602,6 +607,11 @@ impl DerivedTasks {
             .call("tasks.Derived.add", "long(int,int)", (one, two))
     }
 
+    /// [`add`](Self::add) as a further step of a chain: see `TaskCall::then`.
+    pub fn add_step(&self) -> tasks::TaskStep<(i32, i32), i64> {
+        self.0.step("tasks.Derived.add", "long(int,int)")
+    }
+
     /// `tasks::Base::new` in the IDL.
     pub fn new_(&self) -> tasks::TaskCall<()> {
         self.0.call("tasks.Derived.new", "void()", ())
@@ -612,6 +622,14 @@ impl DerivedTasks {
             "tasks.Derived.echo",
             "{byte,bool,short,int,long,float,double,string,int,[byte],<int:string>,[#0],<double:long>}(#0,[#0])",
             (value, tree),
+        )
+    }
+
+    /// [`echo`](Self::echo) as a further step of a chain: see `TaskCall::then`.
+    pub fn echo_step(&self) -> tasks::TaskStep<(Everything, Tree), Everything> {
+        self.0.step(
+            "tasks.Derived.echo",
+            "{byte,bool,short,int,long,float,double,string,int,[byte],<int:string>,[#0],<double:long>}(#0,[#0])",
         )
     }
 
@@ -630,12 +648,27 @@ impl DerivedTasks {
         )
     }
 
+    /// [`in_group_`](Self::in_group_) as a further step of a chain: see `TaskCall::then`.
+    #[deprecated = "use echo"]
+    pub fn in_group_step(&self) -> tasks::TaskStep<(String, Bytes, Ratios), String> {
+        self.0.step(
+            "tasks.Derived.in_group",
+            "string(string,[byte],<double:long>)",
+        )
+    }
+
     pub fn mix(&self, one: Colour, two: Colour, names: &Names) -> tasks::TaskCall<Colour> {
         self.0.call(
             "tasks.Derived.mix",
             "int(int,int,<int:string>)",
             (one, two, names),
         )
+    }
+
+    /// [`mix`](Self::mix) as a further step of a chain: see `TaskCall::then`.
+    pub fn mix_step(&self) -> tasks::TaskStep<(Colour, Colour, Names), Colour> {
+        self.0
+            .step("tasks.Derived.mix", "int(int,int,<int:string>)")
     }
 }
 
