@@ -218,7 +218,9 @@ def test_a_typed_task_returns_the_result_of_its_operation(math: Any, queue: Queu
             assert await sleeping.abort() == "requested"
             with pytest.raises(TaskAbortedError, match="stopped itself"):
                 await sleeping.result(timeout=30.0)
-        queued = await client.add(1, 2).send()
+        queued = await client.add(1, 2).unique("one").priority("high").send()
+        other = await client.add(3, 4).unique("one").send()
+        assert (queued.is_existing, other.is_existing, other.id) == (False, True, queued.id)
         with pytest.raises(TaskTimeoutError):
             await queued.result(timeout=0.05)
 

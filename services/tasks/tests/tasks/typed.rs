@@ -249,6 +249,8 @@ pub(super) async fn a_body_of_another_layout_fails_at_once(setup: Setup) {
     }
     let state = handle.state().await.unwrap();
     assert_eq!((state.status(), state.retries()), (Status::Failure, 0));
+    // It is kept with its arguments, for a worker that knows this layout.
+    assert!(state.record().dead);
     // Too few bytes, by a sender that says the right layout.
     let broken = sender.call::<i64>("math.Math.add", "long(int,int)", 1_i32);
     let handle = broken.retry(5).send().await.unwrap();

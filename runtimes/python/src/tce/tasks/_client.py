@@ -92,7 +92,7 @@ def _millis(seconds: float) -> int:
     return max(0, round(seconds * 1000))
 
 
-def _new_id() -> str:
+def new_id() -> str:
     """A UUID of version 7."""
     stamp = int(time.time() * 1000).to_bytes(6, "big")
     value = bytearray(stamp + os.urandom(10))
@@ -167,13 +167,17 @@ class TaskClient:
         ExpireTime: datetime | None = None,
         TimeLimit: float | None = None,
         ResultExpires: float | None = None,
+        Priority: str | None = None,
+        Unique: str | None = None,
         backoff: Backoff | None = None,
         extra: dict[str, str] | None = None,
     ) -> TaskClient:
         """A copy of the client with settings; this one keeps its own.
 
         `RunAfter`, `TimeLimit` and `ResultExpires` are seconds; a negative `ResultExpires` keeps
-        the result for ever.
+        the result for ever. `Priority` is `high`, `normal` or `low`. `Unique` is a key that at most
+        one task holds, from its send to its end: sending another one meanwhile returns the id of the
+        holder.
         """
         client = copy.copy(self)
         options = client._options = dict(self._options)
@@ -190,6 +194,10 @@ class TaskClient:
         if ResultExpires is not None:
             kept = -1 if ResultExpires < 0 else _millis(ResultExpires)
             options["result_expires"] = str(kept)
+        if Priority is not None:
+            options["priority"] = Priority
+        if Unique is not None:
+            options["unique"] = Unique
         if backoff is not None:
             options["backoff"] = backoff.option
         for key, value in (extra or {}).items():
@@ -214,7 +222,7 @@ class TaskClient:
         options = {**self._options, **task.options}
         if self._run_after is not None:
             options["run_at"] = str(_millis(time.time() + self._run_after))
-        task = replace(task, id=task.id or _new_id(), options=options)
+        task = replace(task, id=task.id or new_id(), options=options)
         return await self._queue.send(task, timeout=CALL_TIME)
 
     async def get_result(self, task_id: str, timeout: float) -> TaskResult:

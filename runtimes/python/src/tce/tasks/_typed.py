@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from .._servant import Operation
-from ._client import MARSHALLED, Backoff, Status, TaskClient, TaskResult, Tasks
+from ._client import MARSHALLED, Backoff, Status, TaskClient, TaskResult, Tasks, new_id
 from ._json import from_json
 from ._queue import Task
 
@@ -109,6 +109,15 @@ class TaskCall(Generic[T]):
         ever."""
         return self._with(self._client.set_task_ctl(ResultExpires=seconds))
 
+    def priority(self, priority: str) -> TaskCall[T]:
+        """Which tasks of the group are taken first: `high`, `normal` or `low`."""
+        return self._with(self._client.set_task_ctl(Priority=priority))
+
+    def unique(self, key: str) -> TaskCall[T]:
+        """A key that at most one task holds, from its send to its end: sending another one
+        meanwhile returns the handle of the holder."""
+        return self._with(self._client.set_task_ctl(Unique=key))
+
     def extra(self, extra: dict[str, str]) -> TaskCall[T]:
         """Adds entries of the extra that the servant sees."""
         return self._with(self._client.set_task_ctl(extra=extra))
@@ -124,8 +133,12 @@ class TaskCall(Generic[T]):
     async def send(self) -> TaskHandle[T]:
         """Sends the task; it is stored when this returns. Raises `RpcError` if the queue refuses
         it, as too large (1 MiB) for example, or fails."""
-        task_id = await self._client.send_task(self._body)
-        return TaskHandle(self._client, task_id, self._hint)
+        task = copy.copy(self._body)
+        task.id = task.id or new_id()
+        task_id = await self._client.send_task(task)
+        handle: TaskHandle[T] = TaskHandle(self._client, task_id, self._hint)
+        handle.is_existing = task_id != task.id
+        return handle
 
 
 class TaskHandle(Generic[T]):
@@ -136,6 +149,9 @@ class TaskHandle(Generic[T]):
         self.id = task_id
         """The id of the task."""
         self._hint = hint
+        self.is_existing = True
+        """Whether the task was there before: another one had its unique key, or the handle was made
+        of an id."""
 
     @classmethod
     def of(cls, tasks: Tasks, task_id: str, result: type[T]) -> TaskHandle[T]:
