@@ -15,7 +15,7 @@ use tce_runtime::{
 use tce_tasks::{
     Filter, ResultError, TaskCtl, TaskResult, Tasks, TasksConfig,
     idl::tasks::Record,
-    model::{AbortAnswer, Backoff, Status},
+    model::{AbortAnswer, Backoff, Priority, Status},
 };
 
 use tokio::sync::oneshot;
@@ -185,6 +185,12 @@ struct SendArgs {
     /// Begin no attempt after this time from now
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     expires: Option<Duration>,
+    /// Key that one task holds from its send to its end; if another one has it, print its id
+    #[arg(long, value_name = "KEY")]
+    unique: Option<String>,
+    /// Which tasks of the group are taken first: high, normal or low
+    #[arg(long, default_value = "normal", value_parser = priority)]
+    priority: Priority,
     /// Wait for the end of the task, and print its result
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = WAIT, value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
@@ -193,6 +199,10 @@ struct SendArgs {
 fn backoff(text: &str) -> Result<Backoff, String> {
     Backoff::parse(text)
         .ok_or_else(|| "expected none, 'fixed MS' or 'exponential FIRST MAX'".to_owned())
+}
+
+fn priority(text: &str) -> Result<Priority, String> {
+    Priority::parse(text).ok_or_else(|| "expected high, normal or low".to_owned())
 }
 
 fn status(text: &str) -> Result<Status, String> {
@@ -457,7 +467,11 @@ async fn send(
     args: &SendArgs,
     console: &mut Console,
 ) -> Result<ExitCode, TaskError> {
-    let mut client = tasks.client().set_task_ctl(TaskCtl::RetryCount(args.retry));
+    let client = tasks.client().set_task_ctl(TaskCtl::RetryCount(args.retry));
+    let mut client = client.set_task_ctl(TaskCtl::Priority(args.priority));
+    if let Some(key) = &args.unique {
+        client = client.set_task_ctl(TaskCtl::Unique(key.clone()));
+    }
     if let Some(pause) = args.run_after {
         client = client.set_task_ctl(TaskCtl::RunAfter(pause));
     }
@@ -507,7 +521,11 @@ async fn result(
         }
         Ok(result) => Err(failed(&failure(&result))),
         Err(ResultError::Timeout(status)) => {
-            Err(failed(&format!("the task {id} has not ended: {status}")))
+            let state = tasks.client().state(id).await;
+            let steps = state.map_or(String::new(), |state| steps(state.record()));
+            Err(failed(&format!(
+                "the task {id} has not ended: {status}{steps}"
+            )))
         }
         Err(error) => Err(failed(&error)),
     }
@@ -517,14 +535,29 @@ fn failure(result: &TaskResult) -> String {
     // The text is that of a servant: it may hold control sequences for the terminal.
     let text = result.error().escape_debug();
     format!(
-        "the task has ended with the status {}: {text}",
-        result.status()
+        "the task has ended with the status {}: {text}{}",
+        result.status(),
+        steps(result.record())
     )
+}
+
+/// How far a workflow has come; empty if the task is none.
+fn steps(record: &Record) -> String {
+    let steps = record.steps.iter();
+    // The names are those of the sender.
+    let steps = steps.map(|step| format!("{} {}", step.operation.escape_debug(), step.status));
+    match record.steps.is_empty() {
+        true => String::new(),
+        false => format!("; steps: {}", steps.collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// A record as one line.
 fn line(record: &Record) -> Value {
     let status = Status::from_number(record.status);
+    let steps = record.steps.iter().map(
+        |step| json!({"group": step.group, "operation": step.operation, "status": step.status}),
+    );
     json!({
         "id": record.id,
         "group": record.group,
@@ -534,5 +567,6 @@ fn line(record: &Record) -> Value {
         "deaths": record.deaths,
         "error": record.error,
         "changed_ms": record.changed_ms,
+        "steps": steps.collect::<Vec<_>>(),
     })
 }

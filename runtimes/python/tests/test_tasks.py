@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import math as math_
 import pathlib
 import shutil
@@ -11,6 +12,7 @@ import signal
 import sys
 import time
 import types
+import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -130,6 +132,34 @@ def servant(math: Any) -> Any:
             raise NotImplementedError
 
     return MathImpl()
+
+
+def test_a_step_has_the_result_of_the_one_before(math: Any, queue: Queue) -> None:
+    class StepsImpl(math.Steps):  # type: ignore[misc, name-defined]
+        async def checked(self, sum: int, ok: bool, ctx: Any) -> int:
+            return sum if ok else -sum
+
+        async def sumOf(self, both: Any, ctx: Any) -> int:
+            total: int = both.sum
+            return total
+
+    async def scenario(tasks: Tasks) -> None:
+        async with Worker(tasks).group("steps", servant(math), StepsImpl()):
+            for operation in ("checked", "sumOf"):
+                steps = [{"group": "steps", "operation": it} for it in ("addOk", operation)]
+                task = Task(
+                    id=str(uuid.uuid4()),
+                    group="steps",
+                    operation="addOk",
+                    contentType="application/json",
+                    body=b"[12, 33]",
+                    options={"steps": json.dumps(steps)},
+                )
+                await tasks.queue.send(task)
+                result = await tasks.client.get_result(task.id, 30)
+                assert result.value == 45, result.record
+
+    run_with(queue, scenario)
 
 
 def test_a_result_comes_back_and_a_failure_is_repeated(math: Any, queue: Queue) -> None:

@@ -178,7 +178,7 @@ fn what_the_queue_knows_agrees_with_the_metrics_of_its_worker() {
 #[test]
 fn a_task_is_sent_over_an_endpoint() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (_tasks, _communicator, endpoint) = runtime.block_on(serve());
+    let (tasks, _communicator, endpoint) = runtime.block_on(serve());
     let id = tce(&[
         "task", "--tasks", &endpoint, "send", "group1", "add", "1", "-2",
     ])
@@ -187,6 +187,21 @@ fn a_task_is_sent_over_an_endpoint() {
     tce(&["task", "--tasks", &endpoint, "result", id, "--wait=10ms"])
         .exits(1)
         .complains("has not ended: sent");
+
+    let chain = tasks.client().workflow().send("group2", "add", (1, 2));
+    let chain = chain.send("group2", "sq", ()).done();
+    let id = runtime.block_on(chain).unwrap();
+    tce(&["task", "--tasks", &endpoint, "result", &id])
+        .exits(1)
+        .complains("has not ended: sent; steps: add waiting, sq waiting");
+    tce(&["task", "--tasks", &endpoint, "list", "--group", "group2"])
+        .exits(0)
+        .prints(r#""steps":[{"group":"group2","operation":"add","status":"waiting"}"#);
+    let unique = ["--unique", "key", "--priority", "low"];
+    let send = ["task", "--tasks", &endpoint, "send", "group1", "add", "1"];
+    let unique = [&send[..], &unique[..]].concat();
+    let first = tce(&unique).exits(0);
+    tce(&unique).exits(0).prints(first.out.trim());
 }
 
 #[test]

@@ -122,7 +122,7 @@ async fn a_worker_that_hangs_loses_its_task_and_changes_no_outcome() {
     let id = client.send("group1", "checked", (7, true)).await.unwrap();
     let (entered, has_entered) = mpsc::sync_channel(2);
     let (resume, resumed) = mpsc::sync_channel(2);
-    let (end, ended) = mpsc::sync_channel(2);
+    let (end, ended) = mpsc::sync_channel::<()>(1);
     let servant = Blocking {
         entered,
         resume: std::sync::Mutex::new(resumed),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import json
 import logging
@@ -16,7 +17,7 @@ from .._options import Limits
 from .._servant import Interface, Operation, Servant
 from ._client import CALL_TIME, JSON, MARSHALLED, Status, Tasks
 from ._control import AbortTask, NoRetry, TaskContext, TaskControl
-from ._json import from_json, is_list, to_json
+from ._json import from_json, is_dict, is_list, to_json
 from ._queue import Lease, Outcome, Task
 
 _LEASE_WAIT = 1.0
@@ -74,6 +75,8 @@ class _Target:
                 raise _Failure(f"{self.name}: {error}") from None
         if task.contentType == JSON:
             return self._from_json(task.body)
+        if task.contentType.startswith(f"{JSON}; type="):
+            return self._from_result(task)
         raise _Failure(f"the body is `{task.contentType}`: expected {JSON} or {MARSHALLED}")
 
     def _from_json(self, body: bytes) -> list[Any]:
@@ -83,6 +86,24 @@ class _Target:
             raise _Failure(f"the body is not a JSON array: {error}") from None
         if not is_list(values):
             raise _Failure("the body is not a JSON array")
+        return self._convert(values)
+
+    def _from_result(self, task: Task) -> list[Any]:
+        """The result of the step before: the members of a struct if there are as many parameters,
+        else one argument."""
+        try:
+            result = json.loads(task.body)
+        except ValueError as error:
+            raise _Failure(f"the result of the step before is no JSON: {error}") from None
+        if is_dict(result) and 'type="struct ' in task.contentType:
+            takes_struct = len(self.parameters) != len(result)
+            if len(self.parameters) == 1:
+                takes_struct = dataclasses.is_dataclass(self.parameters[0][1])
+            if not takes_struct:
+                return self._convert(list(result.values()))
+        return self._convert([result])
+
+    def _convert(self, values: list[Any]) -> list[Any]:
         if len(values) != len(self.parameters):
             raise _Failure(f"{self.name} has {len(self.parameters)} parameters, got {len(values)}")
         arguments: list[Any] = []
