@@ -185,9 +185,6 @@ struct SendArgs {
     /// Begin no attempt after this time from now
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     expires: Option<Duration>,
-    /// Key that one task holds from its send to its end; if another one has it, print its id
-    #[arg(long, value_name = "KEY")]
-    unique: Option<String>,
     /// Which tasks of the group are taken first: high, normal or low
     #[arg(long, default_value = "normal", value_parser = priority)]
     priority: Priority,
@@ -469,9 +466,6 @@ async fn send(
 ) -> Result<ExitCode, TaskError> {
     let client = tasks.client().set_task_ctl(TaskCtl::RetryCount(args.retry));
     let mut client = client.set_task_ctl(TaskCtl::Priority(args.priority));
-    if let Some(key) = &args.unique {
-        client = client.set_task_ctl(TaskCtl::Unique(key.clone()));
-    }
     if let Some(pause) = args.run_after {
         client = client.set_task_ctl(TaskCtl::RunAfter(pause));
     }

@@ -106,6 +106,15 @@ impl Drop for Running<'_> {
     }
 }
 
+/// Counts an attempt that waits until it is dropped.
+struct Waiting<'l>(&'l AtomicU32);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl OperationLimits {
     /// At most as many attempts at once, and at least one.
     pub(crate) fn at_once(&mut self, count: u32) {
@@ -147,6 +156,7 @@ impl OperationLimits {
             return Ok(permit);
         }
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        let _waiting = Waiting(&self.waiting);
         let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
         let expected = last.saturating_mul(ahead) / count;
         let acquired = match expected <= MAX_WAIT {
@@ -155,7 +165,6 @@ impl OperationLimits {
                 .ok(),
             false => None,
         };
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
         // Random, so that the tasks do not come back all at once.
         let delay = expected.clamp(MAX_WAIT, MAX_DELAY / 2);
         let delay = delay.mul_f64(1.0 + fastrand::f64());

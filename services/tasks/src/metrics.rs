@@ -31,6 +31,11 @@ pub(crate) fn queue_failed(group: &str) {
     counter!("tce_tasks_queue_errors_total", "group" => group.to_owned()).increment(1);
 }
 
+/// A limit of its operation has not admitted a task.
+pub(crate) fn limited(group: &str, operation: &str) {
+    counter!("tce_tasks_limited_total", labels(group, operation)).increment(1);
+}
+
 /// An attempt that runs; counted until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -56,9 +61,6 @@ impl Running {
         match (answer, Status::from_number(outcome.status)) {
             (FinishAnswer::Stale, _) => {
                 counter!("tce_tasks_stale_outcomes_total", labels()).increment(1);
-            }
-            (FinishAnswer::Again, Some(Status::Sent)) if outcome.pause_ms > 0 => {
-                counter!("tce_tasks_limited_total", labels()).increment(1);
             }
             (FinishAnswer::Again, Some(Status::Sent)) => {
                 counter!("tce_tasks_handed_back_total", labels()).increment(1);

@@ -310,6 +310,14 @@ fn handed_back() -> Outcome {
     outcome(Status::Sent)
 }
 
+/// The attempt does not count: it is tried again after a pause.
+fn delayed_again(pause: Duration) -> Outcome {
+    Outcome {
+        pause_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
+        ..handed_back()
+    }
+}
+
 impl Executor {
     async fn new(tasks: Tasks, group: Group, time_limit: Duration) -> Result<Self, WorkerError> {
         let models = group.models.into_iter().collect::<Option<Vec<_>>>();
@@ -406,10 +414,37 @@ impl Executor {
         }
     }
 
-    /// Runs one attempt, extends its lease meanwhile, and stores the outcome.
+    /// Runs one attempt within the limits of its operation.
     async fn execute(&self, lease: Lease, mut phase: watch::Receiver<Phase>) {
-        let started = Instant::now();
         let target = self.target(&lease.task.operation);
+        let name = target.as_ref().map(|target| target.operation.name());
+        let limits = name.as_ref().ok().and_then(|name| self.limits.get(*name));
+        let admitted = match limits {
+            Some(limits) => tokio::select! {
+                biased;
+                () = reached(&mut phase, Phase::HandingBack) => Err(handed_back()),
+                admitted = limits.admit() => admitted.map(Some).map_err(delayed_again),
+            },
+            None => Ok(None),
+        };
+        match admitted {
+            // It counts until the attempt has ended.
+            Ok(_admitted) => self.run_attempt(lease, target, phase).await,
+            Err(outcome) => {
+                metrics::limited(&self.group, name.unwrap_or(metrics::UNKNOWN));
+                self.store(&lease, &outcome).await;
+            }
+        }
+    }
+
+    /// Runs one attempt, extends its lease meanwhile, and stores the outcome.
+    async fn run_attempt(
+        &self,
+        lease: Lease,
+        target: Result<Arc<CallTarget<'static>>, TargetError>,
+        mut phase: watch::Receiver<Phase>,
+    ) {
+        let started = Instant::now();
         let operation = match &target {
             Ok(target) => target.operation.name(),
             Err(_) => metrics::UNKNOWN,
@@ -431,7 +466,7 @@ impl Executor {
                 tokio::select! {
                     biased;
                     () = reached(&mut phase, Phase::HandingBack) => handed_back(),
-                    outcome = self.admitted(&lease, &target, options) => outcome,
+                    outcome = self.attempt(&lease, &target, options) => outcome,
                 }
             }
         };
@@ -463,27 +498,6 @@ impl Executor {
             }
         }
         None
-    }
-
-    /// Runs the attempt within the limits of its operation.
-    async fn admitted(
-        &self,
-        lease: &Lease,
-        target: &CallTarget<'_>,
-        options: TaskOptions,
-    ) -> Outcome {
-        let admitted = match self.limits.get(target.operation.name()) {
-            Some(limits) => Some(limits.admit().await),
-            None => None,
-        };
-        if let Some(Err(pause)) = admitted {
-            return Outcome {
-                pause_ms: i64::try_from(pause.as_millis()).unwrap_or(i64::MAX),
-                ..handed_back()
-            };
-        }
-        // `admitted` counts until the attempt has ended.
-        self.attempt(lease, target, options).await
     }
 
     async fn attempt(
