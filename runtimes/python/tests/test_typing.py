@@ -85,7 +85,7 @@ def check(*command: str, cwd: pathlib.Path, **env: str) -> None:
 def test_mypy_has_nothing_to_say(folder: pathlib.Path) -> None:
     mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache")]
     check(*mypy, "src", cwd=PACKAGE)
-    source = str(PACKAGE / "src")
+    source = f"{PACKAGE / 'src'}:{PACKAGE / 'kael/src'}"
     for version in ("3.10", f"{sys.version_info.major}.{sys.version_info.minor}"):
         check(*mypy, "--python-version", version, ".", cwd=folder, MYPYPATH=source)
 
