@@ -168,7 +168,7 @@ def test_the_scripts_of_the_documentation_run_as_they_are(frame: Frame) -> None:
     ran = subprocess.run(
         [sys.executable, str(script)], env=frame.env(), capture_output=True, text=True, timeout=60
     )
-    assert ran.returncode == 0, ran.stderr
+    assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == [
         "3", "1.0", "1.0", "['I am the source code']", "['restart service ok']",
     ]  # fmt: skip
