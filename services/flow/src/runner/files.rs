@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::template::{Loader, MAX_SIZE, Variables};
+use crate::template::{JobPaths, Loader, MAX_SIZE, Variables};
 
 /// How much of the output of a command is kept, in bytes: its end.
 const KEPT_OUTPUT: u64 = 64 << 10;
@@ -58,16 +58,12 @@ pub(super) struct JobFiles {
 impl JobFiles {
     /// The files of a job that sees these variables.
     pub(super) fn new(variables: &Variables, password: &str) -> Self {
-        let (job, output) = if variables.is_takler() {
-            ("TAKLER_JOB", "TAKLER_JOBOUT")
-        } else {
-            ("ECF_JOB", "ECF_JOBOUT")
-        };
+        let JobPaths { job, output } = JobPaths::of(variables);
         let digest = Sha256::digest(password.as_bytes());
         let token = digest.iter().take(12).map(|byte| format!("{byte:02x}"));
         Self {
-            job: variables.get(job).unwrap_or_default().into(),
-            output: variables.get(output).unwrap_or_default().into(),
+            job,
+            output,
             token: token.collect(),
         }
     }

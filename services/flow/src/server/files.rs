@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Read, Result, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use crate::runner::FileLoader;
-use crate::template::{Script, Variables};
+use crate::template::{JobPaths, Script, Variables};
 
 /// The most bytes of one answer: the end of the file.
 const MAX_READ: u64 = 512 * 1024;
@@ -76,24 +76,15 @@ fn script(variables: &Variables) -> Result<Script> {
     Script::find(variables, &FileLoader).map_err(|error| Error::other(error.to_string()))
 }
 
-fn variable(variables: &Variables, ecflow: &str, takler: &str) -> PathBuf {
-    let name = if variables.is_takler() {
-        takler
-    } else {
-        ecflow
-    };
-    variables.get(name).unwrap_or_default().into()
-}
-
 /// The job, or the file beside it with an ending.
 fn job(variables: &Variables, ending: &str) -> PathBuf {
-    let mut path = variable(variables, "ECF_JOB", "TAKLER_JOB").into_os_string();
+    let mut path = JobPaths::of(variables).job.into_os_string();
     path.push(ending);
     path.into()
 }
 
 fn output(variables: &Variables) -> PathBuf {
-    variable(variables, "ECF_JOBOUT", "TAKLER_JOBOUT")
+    JobPaths::of(variables).output
 }
 
 fn end_of(path: &PathBuf) -> Result<Vec<u8>> {

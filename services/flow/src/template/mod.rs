@@ -13,6 +13,8 @@ mod takler;
 pub use source::{Loader, MAX_DEPTH, MAX_SIZE, Place, TemplateError};
 pub use variables::Variables;
 
+use std::path::PathBuf;
+
 use substitute::Substitution;
 
 /// The language of a script.
@@ -115,6 +117,38 @@ impl Script {
         match self.flavor {
             Flavor::Ecflow => ecflow::manual(self, variables, loader),
             Flavor::Takler => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Where the files of a task's job are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPaths {
+    /// The job itself. The names of the files beside it begin with its name.
+    pub job: PathBuf,
+    /// The output of the job.
+    pub output: PathBuf,
+}
+
+impl JobPaths {
+    /// The paths, which may name variables, as in ECF_OUT `%ECF_HOME%/output`.
+    #[must_use]
+    pub fn of(variables: &Variables) -> Self {
+        let path = |name| variables.get(name).unwrap_or_default();
+        if variables.is_takler() {
+            return Self {
+                job: path("TAKLER_JOB").into(),
+                output: path("TAKLER_JOBOUT").into(),
+            };
+        }
+        // What can not be replaced fails with the command that names it.
+        let replaced = |name| {
+            let text = path(name);
+            command(Flavor::Ecflow, name, text, variables).unwrap_or_else(|_| text.to_owned())
+        };
+        Self {
+            job: replaced("ECF_JOB").into(),
+            output: replaced("ECF_JOBOUT").into(),
         }
     }
 }

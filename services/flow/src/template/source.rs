@@ -96,15 +96,15 @@ pub(super) fn candidates(variables: &Variables) -> Result<Vec<String>, TemplateE
     }
     let ending = variables.get("ECF_EXTN").unwrap_or(".ecf");
     let path = variables.path();
-    let mut found = Vec::new();
     let home = variables.get("ECF_HOME").unwrap_or(".");
-    found.push(format!("{home}{path}{ending}"));
+    let home = command(Flavor::Ecflow, "ECF_HOME", home, variables)?;
+    let mut found = vec![format!("{home}{path}{ending}")];
     let is_leaf_pruned = variables.get("ECF_FILES_LOOKUP") == Some("prune_leaf");
     let names: Vec<_> = path.split('/').skip(1).collect();
     let Some(task) = names.last() else {
         return Ok(found);
     };
-    for folder in [variables.get("ECF_FILES"), Some(home)]
+    for folder in [variables.get("ECF_FILES"), Some(&*home)]
         .into_iter()
         .flatten()
     {

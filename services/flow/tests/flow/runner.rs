@@ -216,6 +216,14 @@ async fn a_job_has_a_session_an_environment_and_files_of_its_own() {
 }
 
 #[tokio::test]
+async fn the_output_goes_where_variables_say() {
+    let lines = " edit ECF_OUT '%ECF_HOME%/%WHERE%/deep'\n edit WHERE out\n task t";
+    let mut server = Server::begin(lines, &[("t", "echo here")]).await;
+    assert!(matches!(server.end().await, RunnerEvent::Ended { .. }));
+    assert_eq!(server.file("out/deep/s/t.1"), "here\n");
+}
+
+#[tokio::test]
 async fn an_end_is_told_with_its_status_and_what_the_command_said() {
     for (command, end) in [
         (
