@@ -42,6 +42,8 @@ mod agent;
 
 mod client;
 
+mod package_program;
+
 mod log;
 
 pub mod command;
@@ -50,3 +52,4 @@ pub use agent::{Agent, AgentError, AgentOptions};
 pub use broker::BrokerError;
 pub use client::{Frame, FrameError};
 pub use log::log_to_stderr;
+pub use package_program::serve_package;

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use rmpv::Value;
-use tce_runtime::ErrorCode;
+use tce_frame::idl::frame::{Functions, FunctionsServant};
+use tce_runtime::{Context, ErrorCode, Fault};
 
 use crate::common::{Namespace, values, write};
 
@@ -160,4 +161,95 @@ async fn packages_at_fault_are_shown_as_rejected() {
         .call("calculate__add", vec![1.into(), 2.into()], 5)
         .await;
     assert_eq!(sum.expect("a sum"), Value::from(3));
+}
+
+/// The program of a package: it adds, whatever the function is called.
+struct Adder;
+
+impl Functions for Adder {
+    async fn call(&self, name: String, arguments: Vec<u8>, _: &Context) -> Result<Vec<u8>, Fault> {
+        if name == "adder__die" {
+            std::process::exit(7);
+        }
+        let value = rmpv::decode::read_value(&mut arguments.as_slice()).map_err(Fault::internal)?;
+        let numbers = value[0]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_i64);
+        let mut result = Vec::new();
+        rmpv::encode::write_value(&mut result, &numbers.sum::<i64>().into())
+            .map_err(Fault::internal)?;
+        Ok(result)
+    }
+}
+
+/// The agent of the next test runs this test as the program of a package; otherwise the program is
+/// refused, as it has no token.
+#[tokio::test]
+async fn a_program_serves_a_package() {
+    let served = tce_frame::serve_package(FunctionsServant::new(Adder)).await;
+    if std::env::var_os("TCE_FRAME_TOKEN").is_none() {
+        let error = served.expect_err("no agent").to_string();
+        assert!(error.contains("TCE_FRAME_ENDPOINT is not set"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_package_may_have_a_program_of_its_own() {
+    let namespace = Namespace::new("program");
+    let machine = namespace.root.path().join("a");
+    let program = std::env::current_exe().expect("this program");
+    let run = format!(
+        "{} --exact services::a_program_serves_a_package",
+        program.display()
+    );
+    write(&machine, "frame.yaml", "path: [adder]\n");
+    let setting = format!(
+        "type: service\nservice_base_name: adder\nversion: 1\nrun: {run}\nidl: frame.idl\ninterface: Functions\n"
+    );
+    write(&machine, "adder/setting.yaml", &setting);
+    let mut agent = namespace.start(&machine);
+    let frame = tce_frame::Frame::connect("program", &namespace.uri)
+        .await
+        .expect("a client");
+    assert_eq!(
+        frame
+            .call::<i64>("adder__add", (1, 2))
+            .await
+            .expect("a sum"),
+        3
+    );
+    let error = frame
+        .call::<i64>("adder__die", ())
+        .await
+        .expect_err("it ends")
+        .to_string();
+    assert!(error.contains("has ended with exit status 7"), "{error}");
+    let frame = frame.with_timeout(Duration::from_secs(5));
+    assert_eq!(
+        frame
+            .call::<i64>("adder__add", (3, 4))
+            .await
+            .expect("a sum"),
+        7
+    );
+    // A stopped agent takes its programs along.
+    agent.signal("-KILL");
+    agent.child.wait().expect("it ends");
+    let folder = machine.join("adder");
+    let runs = || {
+        let processes = std::fs::read_dir("/proc").expect("processes").flatten();
+        let mut folders =
+            processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok());
+        folders.any(|cwd| cwd == folder)
+    };
+    let began = Instant::now();
+    while runs() {
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "a program of the package runs on"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -260,6 +260,16 @@ fn check_flags(helps: &mut BTreeMap<String, String>, command: &str, page: &Path)
     let mut names: Vec<&str> = words.iter().copied().take_while(is_name).take(2).collect();
     // The second word may be an argument.
     let subcommands = [
+        "frame call",
+        "frame cron",
+        "frame install",
+        "frame list",
+        "frame restart",
+        "frame rollback",
+        "frame run",
+        "frame sign",
+        "frame status",
+        "frame update",
         "gateway ctl",
         "gateway init",
         "gateway token",
