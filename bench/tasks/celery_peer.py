@@ -24,7 +24,10 @@ from kombu import Queue  # noqa: E402
 HAS_RESULTS = COMMAND == "answer" or (COMMAND == "work" and sys.argv[4] == "1")
 COUNT = int(sys.argv[2]) if len(sys.argv) > 2 else 0
 
-app = Celery("bench", broker=os.environ["BENCH_AMQP"], backend=os.environ["BENCH_REDIS"])
+# Celery has another scheme for a socket than Redis.
+REDIS = os.environ["BENCH_REDIS"].replace("unix://", "redis+socket://", 1)
+
+app = Celery("bench", broker=os.environ["BENCH_AMQP"], backend=REDIS)
 app.conf.update(
     task_acks_late=True,
     task_ignore_result=not HAS_RESULTS,
@@ -59,10 +62,15 @@ def stamp():
     return f"{time.time_ns():016x}"
 
 
+# The worker prints a banner, and takes the standard output for its log.
+output = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+
 def report(count, seconds, taken=(0.0,)):
     taken = sorted(taken)
     p50, p99 = (taken[int(len(taken) * share)] * 1e6 for share in (0.5, 0.99))
-    print(count / max(seconds, 1e-9), p50, p99, flush=True)
+    print(count / max(seconds, 1e-9), p50, p99, file=output, flush=True)
 
 
 def send():
@@ -104,7 +112,7 @@ def wait():
 
 @worker_ready.connect
 def ready(**_):
-    print("ready", flush=True)
+    print("ready", file=output, flush=True)
     threading.Thread(target=wait, daemon=True).start()
 
 

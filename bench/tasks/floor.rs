@@ -9,14 +9,14 @@ use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-        ConfirmSelectOptions, QueueDeclareOptions,
+        ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
     },
     types::{AMQPValue, FieldTable},
 };
 
 use crate::{Servers, stamp, worker::Arrivals};
 
-const QUEUE: &str = "bench.floor";
+pub(crate) const QUEUE: &str = "bench.floor";
 const PERSISTENT: u8 = 2;
 /// As a worker of tce with the default of 2 cores and twice the concurrency asks for 64 tasks.
 const PREFETCH: u16 = 128;
@@ -61,6 +61,14 @@ pub(crate) async fn send(servers: &Servers, count: usize, in_flight: usize) -> R
         .try_collect::<Vec<()>>()
         .await?;
     Ok(rate(count, began))
+}
+
+/// Removes the tasks of a measurement that has no worker.
+pub(crate) async fn purge(servers: &Servers, queue: &str) -> Result<()> {
+    let (_connection, channel) = open(&servers.amqp).await?;
+    let options = QueuePurgeOptions::default();
+    channel.queue_purge(queue.into(), options).await?;
+    Ok(())
 }
 
 /// Tasks in a second.

@@ -155,8 +155,10 @@ async fn sends(
 ) -> Result<()> {
     let rate = floor::send(servers, count, in_flight).await?;
     table.rate(name, "lapin", rate);
+    floor::purge(servers, floor::QUEUE).await?;
     let rate = ours::send(servers, count, in_flight).await?;
     table.rate(name, "tce", rate);
+    floor::purge(servers, ours::QUEUE).await?;
     if let Some(celery) = &servers.celery {
         table.rate(
             name,

@@ -17,6 +17,8 @@ use crate::{
     worker::Arrivals,
 };
 
+/// The queue of tasks without results.
+pub(crate) const QUEUE: &str = "bench.tasks.group.bench";
 /// How long an outcome may take.
 const WAIT: Duration = Duration::from_secs(60);
 /// Attempts of a worker at once.

@@ -275,8 +275,9 @@ impl Description {
     /// `"deprecated":"text"`. A type is `string` and the like, or `module.Name`; an operation may also
     /// return `void`. `doc`, `comment` and `extends` are left out if they are
     /// empty. An interface for which some languages get no servant code has also
-    /// `"skeleton":false` or, by language, `"skeletons":{"go":false}`. Later versions of tce may add fields; if one is removed or
-    /// changes its meaning, `version` changes.
+    /// `"skeleton":false` or, by language, `"skeletons":{"go":false}`; one whose tasks have a group
+    /// `"tasks":"group"`. Later versions of tce may add fields; if one is removed or changes its
+    /// meaning, `version` changes.
     #[must_use]
     pub fn json(&self) -> String {
         // Serialization can't fail: the object consists of strings and numbers.
