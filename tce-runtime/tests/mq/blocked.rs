@@ -12,8 +12,9 @@ use crate::{
     common::{
         probe::{ECHO, GROW, NOTE, works},
         raw::{Message, int},
-        watching::{soon, within},
+        watching::{eventually_async, soon, within},
     },
+    multi_calls::Topic,
     queues::Queues,
     raw::Raw,
 };
@@ -48,6 +49,7 @@ async fn a_call_to_a_blocked_broker_fails_at_once() {
     let client = queues.open("client").await;
     let proxy = queues.proxy(&client).await;
     works(&proxy).await;
+    let every = Topic::at(node.port()).client().await;
 
     limit_memory(&node, "0");
     let text = call_until(&proxy, Some(ErrorCode::SendFailed)).await;
@@ -55,6 +57,12 @@ async fn a_call_to_a_blocked_broker_fails_at_once() {
     assert!(text.contains("memory"), "{text}");
     let oneway = soon(proxy.oneway(&NOTE, (1,))).await;
     assert_eq!(oneway.unwrap_err().code(), ErrorCode::SendFailed);
+    let is_told = async || {
+        let call = every.all.call::<_, String>(&ECHO, ("x",));
+        let error = soon(call.collect()).await.unwrap_err();
+        error.text().contains("accepts no messages")
+    };
+    eventually_async("a multi-call is told of the alarm", is_told).await;
 
     limit_memory(&node, "0.4");
     assert_eq!(call_until(&proxy, None).await, "again");

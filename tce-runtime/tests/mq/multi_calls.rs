@@ -27,7 +27,7 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(300);
 
 /// A topic for one test.
-struct Topic {
+pub(crate) struct Topic {
     name: String,
     /// The broker's port, or that of a wire to it; 1 for a broker in memory.
     port: u16,
@@ -38,7 +38,7 @@ struct Topic {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Topic {
-    fn at(port: u16) -> Self {
+    pub(crate) fn at(port: u16) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self {
             name: format!("multi{number}"),
@@ -101,7 +101,7 @@ program:
         }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let communicator = self.open("AF_WRITE").await;
         let connection = communicator.connect("mq:commands").await.unwrap();
         Client {
@@ -117,8 +117,8 @@ struct Member {
     probe: Arc<State>,
 }
 
-struct Client {
-    all: MultiProxy,
+pub(crate) struct Client {
+    pub(crate) all: MultiProxy,
     communicator: Communicator,
 }
 
