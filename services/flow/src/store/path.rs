@@ -1,11 +1,11 @@
 //! What operators do with the file of a store while no server uses it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::file::{StoreError, failed};
 use super::recovery::{Recovered, Summary, examine};
-use super::writer::{Source, Store, lock, lock_file};
+use super::writer::{Source, Store, lock};
 
 fn io(error: std::io::Error) -> StoreError {
     failed(redb::Error::Io(error))
@@ -17,10 +17,7 @@ fn io(error: std::io::Error) -> StoreError {
 ///
 /// [`StoreError`] if a server uses it, it does not exist, can't be read, or is damaged.
 pub fn check(path: &Path) -> Result<Summary, StoreError> {
-    // Opened for writing, since the lock is that of a server.
-    let file = OpenOptions::new().read(true).write(true).open(path);
-    let storage = lock_file(path, file.map_err(io)?)?;
-    Ok(examine(&storage, None)?.summary)
+    Ok(examine(&lock(path)?, None)?.summary)
 }
 
 /// Puts a store with the state after a record in the place of one, which is kept beside it. Gives
@@ -32,7 +29,9 @@ pub fn check(path: &Path) -> Result<Summary, StoreError> {
 /// can't be written: then the old one is where it was.
 pub fn recover_to(path: &Path, record: u64) -> Result<(PathBuf, Summary), StoreError> {
     let storage = lock(path)?;
-    let Recovered { machine, summary } = examine(&storage, Some(record))?;
+    let Recovered {
+        machine, summary, ..
+    } = examine(&storage, Some(record))?;
     if summary.last != record {
         let text = format!(
             "there is no record {record}; the last one is {}",

@@ -29,6 +29,8 @@ pub struct Summary {
 pub(super) struct Recovered {
     pub(super) machine: Machine,
     pub(super) summary: Summary,
+    /// Whether the list of free pages has to be made anew before anything is written.
+    pub(super) must_rebuild: bool,
 }
 
 /// Looks through storage without changing it, and restores the state from it, up to a record if
@@ -42,29 +44,75 @@ pub(super) fn examine(
         open_database(overlay?)
     };
     let (mut database, found) = open()?;
-    let mut is_intact = true;
-    if found == Found::Closed {
-        // A file that was closed is opened without a look at its pages.
-        let checked = without_panic(|| database.check_integrity());
-        is_intact = matches!(checked, Ok(Ok(true)));
-        if !is_intact {
-            // What the check has left in memory is not used.
+    // A file that was closed is opened without a look at its pages.
+    let pages = match found {
+        Found::Closed => {
+            let pages = look_at_pages(&mut database);
+            // What that has left in memory is not used.
             close_quietly(std::mem::replace(&mut database, open()?.0));
+            pages
         }
-    }
+        Found::Unclosed => Pages::Intact,
+    };
     let recovered = without_panic(|| recover(&database, until, found));
     // What a server will do first with the file is tried, too.
-    let is_usable = without_panic(|| has_all(&database).and_then(|()| prepare(&database)));
+    let is_usable = without_panic(|| {
+        let is_same = match &pages {
+            Pages::Rebuilt(ends) => ends_of(&database)? == *ends,
+            Pages::Intact => true,
+            Pages::Damaged => false,
+        };
+        has_all(&database)?;
+        prepare(&database)?;
+        Ok::<_, StoreError>(is_same)
+    });
     close_quietly(database);
-    let recovered = recovered??;
-    if until.is_none() && !(is_intact && matches!(is_usable, Ok(Ok(())))) {
+    let mut recovered = recovered??;
+    if until.is_none() && !matches!(is_usable, Ok(Ok(true))) {
         let last = recovered.summary.last;
         return Err(StoreError::damaged(
             "a page does not fit its checksum",
             Some(last),
         ));
     }
+    recovered.must_rebuild = matches!(pages, Pages::Rebuilt(_));
     Ok(recovered)
+}
+
+/// What a look at all pages of a file has shown.
+enum Pages {
+    Intact,
+    /// Those that hold data are intact, or redb has gone back to the commit before; it had to make
+    /// the list of free pages anew. What the data ended with then.
+    Rebuilt(Ends),
+    Damaged,
+}
+
+/// The last record and the last snapshot.
+type Ends = (Option<u64>, Option<u64>);
+
+fn look_at_pages(database: &mut Database) -> Pages {
+    let looked = without_panic(|| match database.check_integrity() {
+        Ok(true) => Pages::Intact,
+        Ok(false) => ends_of(database).map_or(Pages::Damaged, Pages::Rebuilt),
+        Err(_) => Pages::Damaged,
+    });
+    looked.unwrap_or(Pages::Damaged)
+}
+
+fn ends_of(database: &Database) -> Result<Ends, StoreError> {
+    let transaction = database.begin_read().map_err(failed)?;
+    if !has_format(&transaction)? {
+        return Ok((None, None));
+    }
+    let journal = transaction.open_table(JOURNAL).map_err(failed)?;
+    let complete = transaction.open_table(COMPLETE).map_err(failed)?;
+    let record = journal.last().map_err(failed)?;
+    let snapshot = complete.last().map_err(failed)?;
+    Ok((
+        record.map(|(key, _)| key.value()),
+        snapshot.map(|(key, _)| key.value()),
+    ))
 }
 
 /// Whether each table has as many entries as it says: checksums do not cover that.
@@ -152,6 +200,7 @@ fn newest_snapshot(
                         last: sequence,
                         notes,
                     },
+                    must_rebuild: false,
                 });
             }
             None => notes.push(format!(
@@ -165,6 +214,7 @@ fn newest_snapshot(
             notes,
             ..Summary::default()
         },
+        must_rebuild: false,
     })
 }
 
@@ -191,7 +241,9 @@ fn replay(
     until: Option<u64>,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
-    let Recovered { machine, summary } = recovered;
+    let Recovered {
+        machine, summary, ..
+    } = recovered;
     let journal = transaction.open_table(JOURNAL).map_err(failed)?;
     let until = until.unwrap_or(u64::MAX);
     let mut last = summary.last;

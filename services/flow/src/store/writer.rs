@@ -1,6 +1,6 @@
 //! An open store.
 
-use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -70,7 +70,10 @@ impl Store {
     pub fn open(source: &Source) -> Result<Opened, StoreError> {
         let storage = match source {
             Source::Memory => SharedStorage(Arc::new(InMemoryBackend::new())),
-            Source::File(path) => lock(path)?,
+            Source::File(path) => {
+                create(path)?;
+                lock(path)?
+            }
             Source::Storage(storage) => SharedStorage(Arc::clone(storage)),
         };
         let mut store = Self {
@@ -106,8 +109,16 @@ impl Store {
     /// [`StoreError`] if it fails again.
     pub fn reopen(&mut self) -> Result<(Machine, Summary), StoreError> {
         self.close();
-        let Recovered { machine, summary } = self.examine()?;
-        let (database, _) = open_database(self.storage.clone())?;
+        let Recovered {
+            machine,
+            summary,
+            must_rebuild,
+        } = self.examine()?;
+        let (mut database, _) = open_database(self.storage.clone())?;
+        if must_rebuild {
+            let rebuilt = without_panic(|| database.check_integrity())?;
+            rebuilt.map_err(failed)?;
+        }
         without_panic(|| prepare(&database))??;
         self.database = Some(database);
         self.unsaved = summary.last - summary.snapshot;
@@ -223,13 +234,35 @@ fn codec(error: &crate::machine::CodecError) -> redb::Error {
     redb::Error::Io(io::Error::other(error.to_string()))
 }
 
-/// Opens a file that others can't read, and locks it.
-pub(super) fn lock(path: &Path) -> Result<SharedStorage, StoreError> {
+/// Creates a store with its tables, unless there is a file. It gets its name when it is complete: a
+/// server that is killed meanwhile leaves nothing that the next one could not open.
+fn create(path: &Path) -> Result<(), StoreError> {
     let io = |error| failed(redb::Error::Io(error));
+    if path.exists() {
+        return Ok(());
+    }
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".new-{}", std::process::id()));
+    let new = PathBuf::from(new);
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let file = options.mode(0o600).open(path).map_err(io)?;
-    lock_file(path, file)
+    options.read(true).write(true).create(true).truncate(true);
+    let file = options.mode(0o600).open(&new).map_err(io)?;
+    let (database, _) = open_database(lock_file(&new, file)?)?;
+    prepare(&database)?;
+    drop(database);
+    // Another server may have been quicker: then its store is the one.
+    let linked = fs::hard_link(&new, path);
+    fs::remove_file(&new).map_err(io)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file, and locks it.
+pub(super) fn lock(path: &Path) -> Result<SharedStorage, StoreError> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    lock_file(path, file.map_err(|error| failed(redb::Error::Io(error)))?)
 }
 
 /// Locks a file that was opened for writing.

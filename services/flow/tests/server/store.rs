@@ -65,7 +65,8 @@ impl Writer {
 
     fn toggle_once(&mut self) -> Result<(), StoreError> {
         let paths = vec!["/s/t1".into()];
-        self.apply(if self.sequence.is_multiple_of(2) {
+        let task = self.machine.tree().find("/s/t1").unwrap();
+        self.apply(if self.machine.tree()[task].is_suspended {
             Command::Resume(paths)
         } else {
             Command::Suspend(paths)
@@ -98,8 +99,17 @@ fn a_store_gives_the_state_back() {
     for _ in 0..2 {
         assert_eq!(state_of(&path).unwrap(), (states[15].clone(), 15));
     }
+    // Sessions that write.
+    for session in 0..4 {
+        let mut writer = Writer::new(&Source::File(path.clone()));
+        writer.toggle(12);
+        let state = writer.states.pop().unwrap();
+        drop(writer);
+        let last = 15 + 12 * (session + 1);
+        assert_eq!(state_of(&path).unwrap(), (state, last));
+    }
     let summary = check(&path).unwrap();
-    assert_eq!((summary.snapshot, summary.last), (5, 15));
+    assert_eq!((summary.snapshot, summary.last), (5, 63));
     assert_eq!(summary.notes, Vec::<String>::new());
 }
 
@@ -113,6 +123,40 @@ fn a_store_has_one_user() {
     assert!(matches!(check(&path), Err(StoreError::InUse(_))));
     drop(opened);
     assert!(Store::open(&source).is_ok());
+}
+
+#[test]
+fn a_snapshot_that_is_cut_off_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.redb");
+    let mut writer = Writer::new(&Source::File(path.clone()));
+    writer.load();
+    let edits: String = (0..20_000)
+        .map(|at| format!(" edit V{at} '{}'\n", "x".repeat(100)))
+        .collect();
+    let text = format!("suite large\n{edits}").into();
+    writer.toggle(1);
+    writer.apply(Command::Load { text, force: false }).unwrap();
+    writer.store.begin_snapshot(&writer.machine, 3).unwrap();
+    // Parts of it go with the next records.
+    writer.toggle(2);
+    assert!(writer.store.is_writing_snapshot());
+    let copy = folder.path().join("copy.redb");
+    fs::copy(&path, &copy).unwrap();
+    for _ in 0..2 {
+        assert_eq!(state_of(&copy).unwrap(), (writer.states[5].clone(), 5));
+    }
+    assert_eq!(check(&copy).unwrap().snapshot, 0);
+    while writer.store.is_writing_snapshot() {
+        writer.toggle(1);
+    }
+    let state = writer.states.pop().unwrap();
+    drop(writer);
+    assert_eq!(state_of(&path).unwrap().0, state);
+    assert_eq!(check(&path).unwrap().snapshot, 3);
+    // Nothing is left of its creation.
+    let names = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, 2);
 }
 
 #[test]
