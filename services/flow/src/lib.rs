@@ -31,4 +31,6 @@ pub mod access;
 
 pub mod server;
 
+pub mod page;
+
 pub mod client;

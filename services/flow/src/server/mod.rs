@@ -14,6 +14,7 @@ mod uploads;
 mod renderings;
 mod shared;
 mod facts;
+mod monitor;
 mod scope;
 mod answer;
 mod arguments;
@@ -27,4 +28,5 @@ mod control;
 mod queries;
 mod start;
 
+pub use monitor::Monitor;
 pub use start::{Failure, Server, ServerOptions, StartError};

@@ -19,6 +19,7 @@ use super::clock::now;
 use super::control::ControlServant;
 use super::jobs::JobServant;
 use super::log::{Kind, Log};
+use super::monitor::Monitor;
 use super::owner::{Links, Owner, OwnerHandle};
 use super::queries::QueryServant;
 use super::renderings::Renderings;
@@ -225,6 +226,12 @@ impl Server {
     #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// The numbers for monitoring.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(&self.shared)
     }
 
     /// Waits until an operator ends the server, or the store can't even be read any more.

@@ -1,5 +1,7 @@
 //! Each operation, once.
 
+use tce_flow::page::AdminServer;
+
 use super::common::{Fixture, text};
 
 const DEFINITION: &str = "\
@@ -54,4 +56,45 @@ async fn a_suite_runs_to_its_end() {
         text(jobs.completed(&job, &[]).await.unwrap());
     }
     assert_eq!(fixture.state("/s").await, "complete");
+}
+
+/// The answer to a GET.
+async fn get(address: std::net::SocketAddr, path: &str, host: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn monitoring_sees_whether_jobs_start() {
+    let fixture = Fixture::new().await;
+    let admin = AdminServer::start("127.0.0.1:0", fixture.server.monitor()).await;
+    let admin = admin.unwrap();
+    let at = admin.address();
+    text(
+        fixture
+            .control
+            .load(DEFINITION, "def", false)
+            .await
+            .unwrap(),
+    );
+    for path in ["/healthz", "/readyz"] {
+        let answer = get(at, path, "localhost").await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let answer = get(at, "/metrics", "127.0.0.1:80").await;
+    assert!(answer.contains("tce_flow_nodes 4\n"), "{answer}");
+    assert!(answer.contains("load\"} 1\n"), "{answer}");
+    text(fixture.control.state("halted").await.unwrap());
+    let answer = get(at, "/readyz", "localhost").await;
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("HALTED"),
+        "{answer}"
+    );
+    let answer = get(at, "/metrics", "rebound.example").await;
+    assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
 }

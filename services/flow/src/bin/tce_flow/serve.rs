@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tce_flow::access::AccessOptions;
+use tce_flow::page::AdminServer;
 use tce_flow::runner::{JobRunner, RunnerOptions};
 use tce_flow::server::{Server, ServerOptions};
 use tce_flow::store::{Source, recover_to};
@@ -54,6 +55,9 @@ pub(crate) struct Serve {
     /// Its key, as PEM
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Where monitoring reads /healthz, /readyz and /metrics, such as 127.0.0.1:8080
+    #[arg(long, value_name = "HOST:PORT")]
+    admin: Option<String>,
     /// Listen without TLS where other machines can reach it
     #[arg(long)]
     insecure: bool,
@@ -87,7 +91,12 @@ impl Serve {
                 old.display()
             );
         }
+        let admin = self.admin.clone();
         let mut server = Server::start(self.options(&home, store)?).await?;
+        let _admin = match admin {
+            Some(at) => Some(AdminServer::start(&at, server.monitor()).await?),
+            None => None,
+        };
         for endpoint in server.endpoints() {
             println!("listening on {endpoint}");
         }
