@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
-    process::{Child, Command},
+    process::{Child, ChildStdin, Command},
     time::timeout,
 };
 
@@ -18,6 +18,10 @@ use tokio::{
 const SECRETS: [&str; 2] = ["TCE_FRAME_AMQP", "KAEL_AURI"];
 /// The longest line of a log; the rest is a line of its own.
 const MAX_LINE: usize = 8 << 10;
+/// Begins a script of the shell whose process group ends with the agent, also when that is killed. A
+/// process in the background waits for the end of standard input.
+pub(crate) const TIED: &str =
+    "exec 3<&0 </dev/null; (read -r end <&3; kill -KILL 0) >/dev/null 2>&1 & exec 3<&-\n";
 /// Between SIGTERM and SIGKILL.
 pub(crate) const KILL_TIME: Duration = Duration::from_secs(5);
 
@@ -26,24 +30,36 @@ pub(crate) const KILL_TIME: Duration = Duration::from_secs(5);
 pub(crate) struct ProcessGroup {
     child: Child,
     group: Option<Pid>,
+    /// Ends with this process, which [`TIED`] waits for.
+    _input: Option<ChildStdin>,
 }
 
 impl ProcessGroup {
     /// Starts a program without input, with its output in pipes, and without the broker's URI.
-    pub(crate) fn start(mut command: std::process::Command) -> io::Result<Self> {
+    pub(crate) fn start(command: std::process::Command) -> io::Result<Self> {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a shell with a script that begins with [`TIED`].
+    pub(crate) fn start_tied(command: std::process::Command) -> io::Result<Self> {
+        Self::start_with(command, Stdio::piped())
+    }
+
+    fn start_with(mut command: std::process::Command, input: Stdio) -> io::Result<Self> {
         command
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         for secret in SECRETS {
             command.env_remove(secret);
         }
         let mut command = Command::from(command);
-        let child = command.spawn()?;
+        let mut child = command.spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         Ok(Self {
             group: id.and_then(Pid::from_raw),
+            _input: child.stdin.take(),
             child,
         })
     }

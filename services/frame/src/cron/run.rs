@@ -16,7 +16,7 @@ use tokio::{
 use crate::{
     clock::unix_ms,
     manifest::{HashingWriter, hex},
-    process::{ProcessGroup, status_number},
+    process::{ProcessGroup, TIED, status_number},
 };
 
 /// The most bytes of the output of a run that are kept.
@@ -63,7 +63,7 @@ impl Run {
         mut end: watch::Receiver<bool>,
     ) -> io::Result<()> {
         let started_ms = unix_ms();
-        let mut process = ProcessGroup::start(self.shell())?;
+        let mut process = ProcessGroup::start_tied(self.shell())?;
         tokio::spawn(async move {
             let (output, errors) = process.output();
             let reading =
@@ -128,7 +128,7 @@ impl Run {
         };
         let mut shell = Command::new("/bin/sh");
         shell
-            .args(["-c", &command])
+            .args(["-c", &format!("{TIED}{command}")])
             .current_dir(&self.folder)
             .env("TCE_FRAME_EPOCH", self.epoch.to_string())
             .env("TCE_FRAME_TICK", self.tick_ms.to_string());

@@ -110,7 +110,7 @@ const SETTING: &str = "type: crontab
 crontab_name: print
 version: 1.0
 publish:
-   - ['* * * * *', \"echo $TCE_FRAME_TICK $TCE_FRAME_EPOCH >> ../../journal; echo out\"]
+   - ['* * * * *', \"echo $TCE_FRAME_TICK $TCE_FRAME_EPOCH >> ../../journal; echo out; sleep 2\"]
 ";
 
 impl Namespace {
@@ -193,7 +193,7 @@ async fn backdate(port: u16, namespace: &str, minutes: i64) {
         )
         .await;
     declared.expect("declared");
-    let command = "echo $TCE_FRAME_TICK $TCE_FRAME_EPOCH >> ../../journal; echo out";
+    let command = "echo $TCE_FRAME_TICK $TCE_FRAME_EPOCH >> ../../journal; echo out; sleep 2";
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .expect("a time");
@@ -338,4 +338,28 @@ async fn the_log_of_a_run_is_kept_and_its_children_end_with_it() {
             .is_dir()
     );
     agent.stop();
+}
+
+#[tokio::test]
+async fn the_jobs_of_an_agent_that_is_killed_end_with_it() {
+    let namespace = Namespace::new("orphans");
+    backdate(Node::shared().port(), "orphans", 1).await;
+    let machine = namespace.cron_machine("a", "");
+    let mut agent = namespace.start(&machine);
+    journal_with(&namespace, 1, Duration::from_secs(10)).await;
+    let folder = machine.join("cron");
+    let runs = || {
+        let processes = fs::read_dir("/proc").expect("processes").flatten();
+        let mut folders =
+            processes.filter_map(|process| fs::read_link(process.path().join("cwd")).ok());
+        folders.any(|cwd| cwd == folder)
+    };
+    assert!(runs(), "the job sleeps for 2 s");
+    agent.signal("-KILL");
+    agent.child.wait().expect("it ends");
+    let began = Instant::now();
+    while runs() {
+        assert!(began.elapsed() < Duration::from_secs(1), "a job runs on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
