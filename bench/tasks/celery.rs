@@ -89,6 +89,8 @@ impl Celery {
         for pool in POOLS {
             self.run(servers, &["send", &number, "64"])?;
             let worked = self.run(servers, &["work", &number, pool, &results])?;
+            // What was not acknowledged when the worker ended.
+            self.run(servers, &["purge"])?;
             eprintln!("  celery, {pool}: {:.0} tasks/s", worked.rate);
             best = best.max(worked.rate);
         }

@@ -3,10 +3,11 @@
 
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
+    message::Delivery,
     options::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
         ConfirmSelectOptions, QueueDeclareOptions, QueuePurgeOptions,
@@ -86,16 +87,20 @@ pub(crate) async fn work(amqp: &str, arrivals: &Arrivals) -> Result<()> {
         .await?;
     let options = BasicConsumeOptions::default();
     let arguments = FieldTable::default();
-    let mut consumer = channel
+    let consumer = channel
         .basic_consume(QUEUE.into(), "bench".into(), options, arguments)
         .await?;
     arrivals.announce();
-    loop {
-        let delivery = consumer.next().await.context("the consumer has ended")??;
-        let is_last = arrivals.record(std::str::from_utf8(&delivery.data)?);
-        delivery.ack(BasicAckOptions::default()).await?;
-        if is_last {
-            return Ok(());
-        }
+    // Acknowledgements run concurrently, so that lapin combines them into fewer writes.
+    let working = consumer
+        .err_into()
+        .try_for_each_concurrent(None, async |delivery: Delivery| {
+            arrivals.record(std::str::from_utf8(&delivery.data)?);
+            delivery.ack(BasicAckOptions::default()).await?;
+            anyhow::Ok(())
+        });
+    tokio::select! {
+        ended = working => ended,
+        () = arrivals.all() => Ok(()),
     }
 }

@@ -1,11 +1,6 @@
 //! Runs the measurements of tasks with very few of them. Needs `apt-get install rabbitmq-server
 //! redis-server`.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that can't run the benchmark fails"
-)]
-
 use std::process::Command;
 
 #[test]
