@@ -92,15 +92,11 @@ pub(crate) async fn work(amqp: &str, arrivals: &Arrivals) -> Result<()> {
         .await?;
     arrivals.announce();
     // Acknowledgements run concurrently, so that lapin combines them into fewer writes.
-    let working = consumer
-        .err_into()
-        .try_for_each_concurrent(None, async |delivery: Delivery| {
-            arrivals.record(std::str::from_utf8(&delivery.data)?);
-            delivery.ack(BasicAckOptions::default()).await?;
-            anyhow::Ok(())
-        });
-    tokio::select! {
-        ended = working => ended,
-        () = arrivals.all() => Ok(()),
-    }
+    let all = consumer.err_into().take(arrivals.expected());
+    let working = all.try_for_each_concurrent(None, async |delivery: Delivery| {
+        arrivals.record(std::str::from_utf8(&delivery.data)?);
+        delivery.ack(BasicAckOptions::default()).await?;
+        anyhow::Ok(())
+    });
+    working.await
 }

@@ -88,6 +88,11 @@ impl Arrivals {
         })))
     }
 
+    /// How many tasks arrive.
+    pub(crate) fn expected(&self) -> usize {
+        self.0.expected
+    }
+
     /// The worker is ready.
     pub(crate) fn announce(&self) {
         println!("ready");
