@@ -59,6 +59,7 @@ fn completion_offers_what_is_expected_at_the_cursor() {
         [
             "index",
             "comment",
+            "tasks",
             "skeleton_rust",
             "deprecated",
             "idempotent"
