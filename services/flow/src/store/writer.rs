@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use redb::backends::InMemoryBackend;
@@ -23,6 +24,9 @@ use super::snapshot::PendingSnapshot;
 const SNAPSHOT_RECORDS: u64 = 10_000;
 /// A snapshot is written this long after a change.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(300);
+
+/// How long another process may take to let go of the file.
+const LOCK_TIME: Duration = Duration::from_secs(1);
 
 /// Where a store is.
 #[derive(Debug, Clone, Default)]
@@ -268,10 +272,18 @@ pub(super) fn lock(path: &Path) -> Result<SharedStorage, StoreError> {
 /// Locks a file that was opened for writing.
 pub(super) fn lock_file(path: &Path, file: File) -> Result<SharedStorage, StoreError> {
     let io = |error| failed(redb::Error::Io(error));
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(name(path))),
-        Err(TryLockError::Error(error)) => return Err(io(error)),
+    // A child process that is being started shares the locks of files that were open before, until
+    // it runs its program.
+    let deadline = std::time::Instant::now() + LOCK_TIME;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if std::time::Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(name(path))),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
     }
     file.set_permissions(Permissions::from_mode(0o600))
         .map_err(io)?;
