@@ -42,7 +42,8 @@ const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 pub(crate) const DRAIN_TIME: Duration = Duration::from_secs(30);
 /// How long a call waits to learn how its process has ended.
 const STATUS_TIME: Duration = Duration::from_millis(500);
-/// A process runs a call as long as it takes; its caller waits until its own deadline.
+/// A process runs a call as long as it takes, unless its package says otherwise; its caller waits
+/// until its own deadline.
 const CALL_TIME: Duration = Duration::from_secs(30 * 86_400);
 
 /// The loopback port by which processes connect.
@@ -163,6 +164,8 @@ impl Unmarshal for MarshalledBytes {
 struct Host {
     connection: Connection,
     calls: AtomicUsize,
+    /// A function has run for longer than its package permits.
+    overdue: Notify,
     /// How it has ended.
     ended: watch::Receiver<Option<String>>,
 }
@@ -266,6 +269,7 @@ impl Generation {
         let host = Host {
             connection,
             calls: AtomicUsize::new(0),
+            overdue: Notify::new(),
             ended,
         };
         Ok((Arc::new(host), process, sender))
@@ -294,8 +298,13 @@ impl Generation {
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
+            let mut is_overdue = false;
             let status = tokio::select! {
                 status = process.wait() => describe(&status),
+                () = host.overdue.notified() => {
+                    is_overdue = true;
+                    describe(&process.end().await)
+                }
                 () = self.until_drained(&host, &mut retired) => {
                     host.connection.close();
                     describe(&process.end().await)
@@ -313,7 +322,7 @@ impl Generation {
             let package = &self.command.name;
             tracing::warn!(package, "a process has ended with {status}");
             self.restarts.fetch_add(1, Ordering::Relaxed);
-            if self.has_failed(&status) {
+            if !is_overdue && self.has_failed(&status) {
                 return;
             }
             if began.elapsed() > FAILURE_WINDOW {
@@ -450,8 +459,9 @@ impl CallPermit {
         extra: &[(String, String)],
         params: &[u8],
     ) -> Result<Vec<u8>, RpcError> {
+        let limit = self.generation.command.settings.timeout;
         let proxy = Proxy::new(&self.host.connection)
-            .with_timeout(CALL_TIME)
+            .with_timeout(limit.unwrap_or(CALL_TIME))
             .with_extra(
                 extra
                     .iter()
@@ -464,8 +474,24 @@ impl CallPermit {
             Err(error) if error.code() == ErrorCode::ConnectionLost => {
                 Err(self.how_it_ended(error).await)
             }
+            Err(error) if error.code() == ErrorCode::Timeout => Err(self.end_process(error, limit)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Ends the process of a function that has run for too long: nothing else stops it.
+    fn end_process(&self, error: RpcError, limit: Option<Duration>) -> RpcError {
+        let Some(limit) = limit else {
+            return error;
+        };
+        let mut hosts = self.generation.hosts.lock();
+        hosts.retain(|other| !Arc::ptr_eq(other, &self.host));
+        self.host.overdue.notify_one();
+        let text = format!(
+            "the function has run for {}, the `timeout` of its package, and its process was ended",
+            humantime::format_duration(limit)
+        );
+        RpcError::new(ErrorCode::Timeout, text)
     }
 
     async fn how_it_ended(&self, error: RpcError) -> RpcError {

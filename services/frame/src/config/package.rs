@@ -23,8 +23,6 @@ use crate::{schedule::Schedule, version::Version};
 
 /// The file that makes a folder a package.
 pub(super) const SETTING_FILE: &str = "setting.yaml";
-/// The longest time of a call without another one in the package.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How old a missed tick may be that still runs.
 const DEFAULT_CATCH_UP: Duration = Duration::from_secs(60);
 /// The most bytes of the command of a job.
@@ -110,8 +108,8 @@ pub struct ServiceSettings {
     pub processes: Option<usize>,
     /// Calls that each process runs at once; 1 by default, since functions need not be thread-safe.
     pub concurrency: usize,
-    /// The longest time of a call, 30 s by default.
-    pub timeout: Duration,
+    /// The longest time that a function may run; by default as long as it takes.
+    pub timeout: Option<Duration>,
     /// `args` as MessagePack; for clients.
     pub args: Vec<u8>,
     /// What serves the calls.
@@ -360,7 +358,7 @@ fn service(map: &YamlMap, source: &str, report: &mut ProblemReport) -> Option<Se
         idempotent,
         processes,
         concurrency: concurrency.unwrap_or(1),
-        timeout: duration(map, "timeout", report).unwrap_or(DEFAULT_TIMEOUT),
+        timeout: duration(map, "timeout", report),
         args: arguments(map, source, report),
         program,
     })

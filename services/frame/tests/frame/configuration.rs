@@ -72,7 +72,7 @@ fn the_seeds_files_are_read() {
     );
     assert_eq!(
         (service.program, service.timeout),
-        (Program::Python, Duration::from_secs(30))
+        (Program::Python, None)
     );
 
     let crontab = package(CRONTAB).expect("read");
@@ -127,7 +127,7 @@ fn the_settings_beyond_kael_are_read() {
         r#"{"n": 1, "s": "1", "list": [true, nil]}"#
     );
     assert_eq!((service.processes, service.concurrency), (Some(3), 4));
-    assert_eq!(service.timeout, Duration::from_secs(90));
+    assert_eq!(service.timeout, Some(Duration::from_secs(90)));
 
     let text = "type: service\nservice_base_name: calculate\nversion: 1\nrun: ./server\nidl: c.idl\ninterface: Calculate\n";
     let Purpose::Service(service) = package(text).expect("read").purpose else {

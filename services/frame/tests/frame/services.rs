@@ -6,7 +6,7 @@ use rmpv::Value;
 use tce_frame::idl::frame::{Functions, FunctionsServant};
 use tce_runtime::{Context, ErrorCode, Fault};
 
-use crate::common::{Namespace, values, write};
+use crate::common::{Namespace, SETTING, values, write};
 
 #[tokio::test]
 async fn functions_are_called_and_their_failures_are_told() {
@@ -79,6 +79,29 @@ async fn functions_are_called_and_their_failures_are_told() {
 }
 
 #[tokio::test]
+async fn a_function_that_runs_for_too_long_is_ended() {
+    let namespace = Namespace::new("overdue");
+    let machine = namespace.machine("a");
+    let setting = format!("{SETTING}timeout: 300ms\nprocesses: 1\n");
+    write(&machine, "calculate_service/setting.yaml", &setting);
+    let agent = namespace.start(&machine);
+    let client = namespace.client().await;
+    let runs = namespace.root.path().join("runs").display().to_string();
+    let slow = client.call("calculate__slow", vec![runs.into(), 60.into()], 10);
+    let error = slow.await.expect_err("a timeout");
+    assert_eq!(error.code(), ErrorCode::Timeout);
+    assert!(
+        error.text().contains("has run for 300ms, the `timeout`"),
+        "{error}"
+    );
+    let sum = client
+        .call("calculate__add", vec![1.into(), 2.into()], 10)
+        .await;
+    assert_eq!(sum.expect("a sum"), Value::from(3));
+    agent.stop();
+}
+
+#[tokio::test]
 async fn only_idempotent_calls_go_to_another_agent_when_one_dies() {
     let namespace = Namespace::new("dies");
     let first = namespace.start(&namespace.machine("a"));
@@ -120,7 +143,7 @@ async fn packages_at_fault_are_shown_as_rejected() {
         "frame.yaml",
         "path: [calculate_service, second, missing, bad, lacking]\n",
     );
-    write(&machine, "second/setting.yaml", crate::common::SETTING);
+    write(&machine, "second/setting.yaml", SETTING);
     write(
         &machine,
         "bad/setting.yaml",
