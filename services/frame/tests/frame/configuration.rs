@@ -70,10 +70,7 @@ fn the_seeds_files_are_read() {
         service.functions.keys().collect::<Vec<_>>(),
         ["add", "minus"]
     );
-    assert_eq!(
-        (service.program, service.timeout),
-        (Program::Python, None)
-    );
+    assert_eq!((service.program, service.timeout), (Program::Python, None));
 
     let crontab = package(CRONTAB).expect("read");
     assert_eq!(
