@@ -7,8 +7,15 @@ use super::Unit;
 use super::proxy::{EXTRA, TIMEOUT, arguments};
 use crate::source::SourceWriter;
 
-/// The methods of `MultiProxy` that those of `Proxy`, whose names no operation has, lack.
-const RESERVED_METHODS: &[&str] = &["except_", "expecting", "only"];
+/// The methods and attributes of `MultiProxy` that `Proxy`, whose names no operation has, lacks.
+const RESERVED_METHODS: &[&str] = &[
+    "_except",
+    "_expecting",
+    "_only",
+    "except_",
+    "expecting",
+    "only",
+];
 
 impl Unit<'_> {
     pub(super) fn multi_call(&self, id: InterfaceId, code: &mut SourceWriter) {
