@@ -32,5 +32,8 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     };
     let printed = print(machine.tree(), NodeId::ROOT, Style::Definition);
     let again = load(&printed).expect("what is printed can be loaded");
-    assert_eq!(print(again.tree(), NodeId::ROOT, Style::Definition), printed);
+    assert_eq!(
+        print(again.tree(), NodeId::ROOT, Style::Definition),
+        printed
+    );
 });
