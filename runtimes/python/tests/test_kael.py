@@ -265,6 +265,8 @@ def test_commands_reach_the_agents_that_are_meant(frame: Frame) -> None:
         assert missing[one].startswith("ERR: ")
         # One that hangs is missing.
         frame.agents[2].send_signal(signal.SIGSTOP)
+        # All of its threads have stopped: before that, it may still answer.
+        os.waitpid(frame.agents[2].pid, os.WUNTRACED)
         begin = time.monotonic()
         with pytest.warns(UserWarning, match=f"no answer within 1 s from {three}"):
             answers = client.get_response(client.command("_get_pkg_version"), timeout=1)
